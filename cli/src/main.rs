@@ -1,0 +1,2 @@
+//! The `distbus` program.
+fn main() {}
