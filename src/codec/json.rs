@@ -1,0 +1,3 @@
+/// Under construction.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Json;

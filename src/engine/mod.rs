@@ -1,0 +1,3 @@
+pub(crate) mod host;
+pub(crate) mod id;
+pub(crate) mod timestamp;
