@@ -1,0 +1,404 @@
+//! Subscribers that do not receive, under each [`SlowConsumer`] policy, and publishers of a broker that does not.
+
+use super::{Peer, Relay, STEP, Subject, eventually, number, numbered, numbers, within};
+use crate::{DropReason, Limits, SlowConsumer, TransportError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::time::{Instant, interval, timeout};
+
+const QUEUE: usize = 64 << 10;
+const BODY: usize = 4 << 10;
+const BATCH: u32 = 32;
+/// More than a queue and the buffers of an operating system hold.
+const ENOUGH: u32 = (96 << 20) / BODY as u32;
+/// How long `Block` waits here.
+const BLOCK: Duration = Duration::from_millis(500);
+
+fn limits(policy: SlowConsumer) -> Limits {
+    Limits::default()
+        .with_queue_bytes(QUEUE)
+        .with_slow_consumer(policy)
+}
+
+/// Publishes on `load` until a whole batch was dropped, or the subscriber disconnected: its queue, and whatever the
+/// way to it can hold, is full. Returns how many frames that took.
+pub(super) async fn overflow(relay: &Relay) -> u32 {
+    let mut sent = 0;
+    loop {
+        let before = relay.counters.snapshot();
+        let batch: Vec<_> = (sent..sent + BATCH).map(|n| numbered("load", n, BODY)).collect();
+        relay.publish(&batch).await;
+        sent += BATCH;
+        let after = relay.counters.snapshot();
+        let lost = after.total_dropped() - before.total_dropped();
+        if lost >= u64::from(BATCH) || after.dropped_by(DropReason::Evicted) > 0 {
+            return sent;
+        }
+        assert!(
+            sent < ENOUGH,
+            "{sent} frames of {BODY} bytes for a subscriber that does not receive, none dropped"
+        );
+    }
+}
+
+/// A subscriber of `load` that is about to stop receiving.
+async fn subscriber(subject: &Subject, relay: &Relay, name: &str, limits: &Limits) -> Peer {
+    let mut subscriber = subject.client(relay, name, limits).await;
+    subscriber.subscribe("load").await;
+    subscriber.ready().await;
+    subscriber
+}
+
+async fn a_slow_subscriber_does_not_stop_another(subject: Subject, policy: SlowConsumer) {
+    if !subject.promises_limits() {
+        return;
+    }
+    let limits = limits(policy);
+    let relay = subject.relay(&limits).await;
+    let slow = subscriber(&subject, &relay, "slow", &limits).await;
+    let mut fast = subject.client(&relay, "fast", &limits).await;
+    fast.subscribe("fast").await;
+    fast.ready().await;
+
+    overflow(&relay).await;
+    let mut longest_waits = 0;
+    for n in 0..50 {
+        let started = Instant::now();
+        relay
+            .publish(&[numbered("load", n, BODY), numbered("fast", n, 32)])
+            .await;
+        if started.elapsed() >= BLOCK.mul_f32(0.9) {
+            longest_waits += 1;
+        }
+        assert_eq!(
+            number(&fast.frames(1).await[0]),
+            n,
+            "the fast subscriber missed a frame"
+        );
+    }
+    assert_eq!(
+        longest_waits, 0,
+        "events that waited once more for a subscriber that was known to lag"
+    );
+    drop(slow);
+}
+
+/// `DropNewest`: others do not feel a subscriber that does not receive.
+pub async fn a_slow_subscriber_does_not_stop_another_drop_newest(subject: Subject) {
+    a_slow_subscriber_does_not_stop_another(subject, SlowConsumer::DropNewest).await;
+}
+
+/// `DropOldest`: others do not feel a subscriber that does not receive.
+pub async fn a_slow_subscriber_does_not_stop_another_drop_oldest(subject: Subject) {
+    a_slow_subscriber_does_not_stop_another(subject, SlowConsumer::DropOldest).await;
+}
+
+/// `Block`: others wait one deadline for a subscriber that does not receive, in all, not one an event.
+pub async fn a_slow_subscriber_does_not_stop_another_block(subject: Subject) {
+    a_slow_subscriber_does_not_stop_another(subject, SlowConsumer::Block(BLOCK)).await;
+}
+
+/// `Disconnect`: others do not feel a subscriber that does not receive.
+pub async fn a_slow_subscriber_does_not_stop_another_disconnect(subject: Subject) {
+    a_slow_subscriber_does_not_stop_another(subject, SlowConsumer::Disconnect).await;
+}
+
+/// Two subscribers that do not receive cost the others the same one deadline: it runs for both at once.
+pub async fn two_slow_subscribers_cost_one_deadline(subject: Subject) {
+    if !subject.promises_limits() {
+        return;
+    }
+    const LONG: Duration = Duration::from_secs(2);
+    let limits = limits(SlowConsumer::Block(LONG));
+    let relay = subject.relay(&limits).await;
+    let mut slow = Vec::new();
+    for n in 0..4 {
+        slow.push(subscriber(&subject, &relay, &format!("slow{n}"), &limits).await);
+    }
+    let started = Instant::now();
+    let mut waited = Duration::ZERO;
+    let mut sent = 0;
+    while relay.counters.snapshot().dropped_by(DropReason::Deadline) < 4 * u64::from(BATCH) {
+        let before = Instant::now();
+        let batch: Vec<_> = (sent..sent + BATCH).map(|n| numbered("load", n, BODY)).collect();
+        relay.publish(&batch).await;
+        waited += if before.elapsed() >= LONG / 2 {
+            before.elapsed()
+        } else {
+            Duration::ZERO
+        };
+        sent += BATCH;
+        assert!(
+            sent < ENOUGH,
+            "{sent} frames for subscribers that do not receive, too few dropped"
+        );
+    }
+    assert!(
+        waited >= LONG.mul_f32(0.9),
+        "nobody waited for a subscriber within {:?}",
+        started.elapsed()
+    );
+    assert!(
+        waited < LONG * 3,
+        "four subscribers cost {waited:?}, one deadline is {LONG:?}"
+    );
+}
+
+/// `Block`: a subscriber that lagged and has then received all that waited for it is served again.
+pub async fn a_lagging_subscriber_recovers_once_its_queue_is_empty(subject: Subject) {
+    if !subject.promises_limits() {
+        return;
+    }
+    let limits = limits(SlowConsumer::Block(BLOCK));
+    let relay = subject.relay(&limits).await;
+    let mut slow = subscriber(&subject, &relay, "slow", &limits).await;
+    let sent = overflow(&relay).await;
+    let kept = u64::from(sent) - relay.counters.snapshot().total_dropped();
+    let received = numbers(&slow.frames(kept as usize).await);
+    assert_eq!(
+        received,
+        (0..kept as u32).collect::<Vec<_>>(),
+        "it keeps what came before the stall"
+    );
+    eventually("its queue being empty", || {
+        relay.counters.snapshot().in_flight() == 0
+    })
+    .await;
+    relay.publish(&[numbered("load", sent, BODY)]).await;
+    assert_eq!(numbers(&slow.frames(1).await), [sent]);
+}
+
+/// `DropNewest`: the subscriber keeps the oldest, and what comes while its queue is full is dropped.
+pub async fn drop_newest_keeps_the_oldest(subject: Subject) {
+    if !subject.promises_limits() {
+        return;
+    }
+    let limits = limits(SlowConsumer::DropNewest);
+    let relay = subject.relay(&limits).await;
+    let mut slow = subscriber(&subject, &relay, "slow", &limits).await;
+    let sent = overflow(&relay).await;
+    let snapshot = relay.counters.snapshot();
+    assert_eq!(
+        snapshot.dropped_by(DropReason::Newest),
+        snapshot.total_dropped(),
+        "dropped for another reason"
+    );
+    let kept = numbers(
+        &slow
+            .frames((u64::from(sent) - snapshot.total_dropped()) as usize)
+            .await,
+    );
+    assert_eq!(kept[..8], [0, 1, 2, 3, 4, 5, 6, 7], "the oldest were not kept");
+    assert!(
+        kept.is_sorted() && *kept.last().expect("some were kept") < sent - BATCH,
+        "the newest were kept"
+    );
+}
+
+/// `DropOldest`: the subscriber keeps the newest, and what has waited longest is dropped for it.
+pub async fn drop_oldest_keeps_the_newest(subject: Subject) {
+    if !subject.promises_limits() {
+        return;
+    }
+    let limits = limits(SlowConsumer::DropOldest);
+    let relay = subject.relay(&limits).await;
+    let mut slow = subscriber(&subject, &relay, "slow", &limits).await;
+    let sent = overflow(&relay).await;
+    let snapshot = relay.counters.snapshot();
+    assert_eq!(
+        snapshot.dropped_by(DropReason::Oldest),
+        snapshot.total_dropped(),
+        "dropped for another reason"
+    );
+    let kept = numbers(
+        &slow
+            .frames((u64::from(sent) - snapshot.total_dropped()) as usize)
+            .await,
+    );
+    let newest: Vec<_> = (sent - 8..sent).collect();
+    assert_eq!(kept[kept.len() - 8..], newest, "the newest were not kept");
+    assert!(kept.is_sorted(), "out of order");
+}
+
+/// `Disconnect`: the subscriber's link ends, its queue is freed, and it may come back.
+pub async fn disconnect_ends_the_link_and_frees_the_queue(subject: Subject) {
+    if !subject.promises_limits() {
+        return;
+    }
+    let limits = limits(SlowConsumer::Disconnect);
+    let relay = subject.relay(&limits).await;
+    let mut slow = subscriber(&subject, &relay, "slow", &limits).await;
+    let sent = overflow(&relay).await;
+    eventually("the queue being freed", || {
+        relay.counters.snapshot().queued_bytes == 0
+    })
+    .await;
+    let received = slow.until_ended().await;
+    assert!(received.len() < sent as usize);
+    let pushed = async {
+        // The first push into a broken connection may still be taken by the operating system.
+        while let Ok(()) = slow.outbound.push(&[numbered("x", 0, 4)]).await {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("a push of a disconnected client failing", pushed).await;
+    drop(slow);
+    let mut again = subject.client_once_accepted(&relay, "slow", &limits).await;
+    again.subscribe("load").await;
+    again.ready().await;
+    relay.publish(&[numbered("load", 1, 4)]).await;
+    assert_eq!(numbers(&again.frames(1).await), [1]);
+}
+
+async fn every_drop_is_counted(subject: Subject, policy: SlowConsumer) {
+    let complete = subject.promises("every drop counted", |g| {
+        g.drop_accounting == crate::DropAccounting::Complete
+    });
+    if !complete || !subject.promises_limits() {
+        return;
+    }
+    let limits = limits(policy);
+    let relay = subject.relay(&limits).await;
+    let mut slow = subscriber(&subject, &relay, "slow", &limits).await;
+    let mut fast = subscriber(&subject, &relay, "fast", &limits).await;
+    eventually("the probes being counted", || {
+        relay.counters.snapshot().in_flight() == 0
+    })
+    .await;
+    let before = relay.counters.snapshot();
+    assert_eq!(
+        before.total_dropped(),
+        0,
+        "something was dropped before anything was slow"
+    );
+
+    let received = Arc::new(AtomicU64::new(0));
+    let count = received.clone();
+    let reading = tokio::spawn(async move {
+        while fast.try_frame().await.is_ok() {
+            count.fetch_add(1, Relaxed);
+        }
+    });
+    let sent = u64::from(overflow(&relay).await);
+    let offered = relay.counters.snapshot().offered - before.offered;
+    if policy == SlowConsumer::Disconnect {
+        assert!(
+            (sent..=2 * sent).contains(&offered),
+            "{sent} frames for one or two, {offered} copies offered"
+        );
+    } else {
+        assert_eq!(
+            offered,
+            2 * sent,
+            "copies offered of {sent} frames for two subscribers"
+        );
+    }
+    let count = received.clone();
+    let ended = tokio::spawn(async move {
+        while slow.try_frame().await.is_ok() {
+            count.fetch_add(1, Relaxed);
+        }
+    });
+    if policy == SlowConsumer::Disconnect {
+        within("the slow subscriber's link ending", ended)
+            .await
+            .expect("its reader did not fail");
+    }
+    // Everything that moved has come to rest, and adds up: not only in the counters, but at the receivers.
+    eventually("offered = delivered + dropped", || {
+        let now = relay.counters.snapshot();
+        let delivered = now.delivered - before.delivered;
+        let received = received.load(Relaxed);
+        // What was handed to the connection of a subscriber that was then disconnected may be lost with it.
+        let arrived = if policy == SlowConsumer::Disconnect {
+            received <= delivered
+        } else {
+            received == delivered
+        };
+        arrived && delivered + now.total_dropped() == offered && now.in_flight() == 0
+    })
+    .await;
+    reading.abort();
+}
+
+/// `DropNewest`: `offered = delivered + dropped + in flight`, and what is counted as delivered was received.
+pub async fn every_drop_is_counted_drop_newest(subject: Subject) {
+    every_drop_is_counted(subject, SlowConsumer::DropNewest).await;
+}
+
+/// `DropOldest`: `offered = delivered + dropped + in flight`, and what is counted as delivered was received.
+pub async fn every_drop_is_counted_drop_oldest(subject: Subject) {
+    every_drop_is_counted(subject, SlowConsumer::DropOldest).await;
+}
+
+/// `Block`: `offered = delivered + dropped + in flight`, and what is counted as delivered was received.
+pub async fn every_drop_is_counted_block(subject: Subject) {
+    every_drop_is_counted(subject, SlowConsumer::Block(BLOCK)).await;
+}
+
+/// `Disconnect`: `offered = delivered + dropped + in flight`, with what was in the queue counted as evicted.
+pub async fn every_drop_is_counted_disconnect(subject: Subject) {
+    every_drop_is_counted(subject, SlowConsumer::Disconnect).await;
+}
+
+/// A client's `push` waits while the broker does not read, with a bounded amount on the way, and nothing is lost when
+/// it reads again.
+pub async fn a_publisher_waits_for_a_broker_that_does_not_read(subject: Subject) {
+    if !subject.promises_limits() {
+        return;
+    }
+    // Two queues of ours and the buffers of an operating system; what is pushed in all is twice that.
+    const BOUND: u64 = 48 << 20;
+    const BODY: usize = 64 << 10;
+    const COUNT: u32 = (2 * BOUND / BODY as u64) as u32;
+    let limits = Limits::default().with_queue_bytes(QUEUE);
+    let mut link = subject.bind(&limits).await;
+    let mut client = match subject.try_connect(&link.endpoint, "client", &limits).await {
+        Ok(link) => Peer::new("client", link),
+        Err(error) => panic!("connecting: {error}"),
+    };
+    let pushed = Arc::new(AtomicU64::new(0));
+    let count = pushed.clone();
+    let pushing = tokio::spawn(async move {
+        for n in 0..COUNT {
+            client.outbound.push(&[numbered("topic", n, BODY)]).await?;
+            count.fetch_add(BODY as u64, Relaxed);
+        }
+        Ok::<_, TransportError>(client)
+    });
+    // It must come to a halt by itself.
+    let (mut tick, mut still, mut last) = (interval(Duration::from_millis(5)), 0, 0);
+    while still < 20 {
+        tick.tick().await;
+        let now = pushed.load(Relaxed);
+        still = if now == last && now > 0 { still + 1 } else { 0 };
+        last = now;
+        assert!(
+            now <= BOUND,
+            "{now} bytes were pushed to a broker that reads nothing"
+        );
+    }
+    let mut inbox = crate::BrokerInbox::default();
+    let mut next = 0;
+    let reading = async {
+        while next < COUNT {
+            link.inbound
+                .recv(&mut inbox)
+                .await
+                .unwrap_or_else(|error| panic!("receiving: {error}"));
+            for frame in inbox.frames.drain(..) {
+                assert_eq!(number(&frame), next, "out of order, or lost");
+                next += 1;
+            }
+            inbox.clear();
+        }
+    };
+    if timeout(STEP, reading).await.is_err() {
+        panic!("{next} of {COUNT} frames arrived");
+    }
+    let client = within("the publisher ending", pushing)
+        .await
+        .expect("its task lives");
+    assert!(client.is_ok(), "the publisher failed: {:?}", client.err());
+}
