@@ -7,6 +7,17 @@ mod engine;
 pub use codec::{Codec, CodecError, Envelope, Json, MessagePack, Opened, PayloadKind};
 pub use engine::host::{Host, SystemHost};
 pub use engine::id::{EventId, Origin};
+pub use engine::index::TopicIndex;
 pub use engine::timestamp::{Timestamp, TimestampError};
+pub use engine::topic::{ALL, CLOSE, IntoPatterns, PULSE, Pattern, TopicError};
 
+pub use distbus_transport::{
+    CloseReport, Counters, DropReason, Endpoint, EndpointError, Guarantees, Limits, Reject, SlowConsumer,
+    Snapshot, Transport, TransportError,
+};
+pub use engine::error::{BoxError, Error};
+pub use engine::event::Event;
+pub use engine::handler::Outcome;
 pub(crate) use engine::host;
+pub use engine::sink::LocalSink;
+pub use engine::stream::{EventStream, Received, Subscription};

@@ -1,3 +1,14 @@
+pub(crate) mod error;
+pub(crate) mod event;
+pub(crate) mod gaps;
+pub(crate) mod handler;
 pub(crate) mod host;
 pub(crate) mod id;
+pub(crate) mod index;
+pub(crate) mod liveness;
+pub(crate) mod payload;
+pub(crate) mod queue;
+pub(crate) mod sink;
+pub(crate) mod stream;
 pub(crate) mod timestamp;
+pub(crate) mod topic;
