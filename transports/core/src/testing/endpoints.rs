@@ -23,8 +23,8 @@ pub async fn an_any_endpoint_becomes_a_real_one(subject: Subject) {
 /// An endpoint of a scheme that the transport does not serve is `Unsupported`, at once.
 pub async fn an_endpoint_of_another_scheme_is_unsupported(subject: Subject) {
     let foreign = match subject.any() {
-        Endpoint::Tcp { .. } => Endpoint::mem("elsewhere"),
         Endpoint::Mem { .. } => Endpoint::tcp("127.0.0.1", 9),
+        _ => Endpoint::mem("elsewhere"),
     };
     let limits = Limits::default();
     let bound = within(
