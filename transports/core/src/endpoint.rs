@@ -1,9 +1,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Where a broker listens: `tcp://host:port` or `mem://name`.
+/// Where a broker listens: `tcp://host:port`, `ipc://path` or `mem://name`.
 ///
-/// Port 0, and an empty name, ask the transport for a free one; the link that it returns holds the real one.
+/// Port 0, an empty path and an empty name ask the transport for a free one; the link that it returns holds the real one.
 ///
 /// ```
 /// use distbus_transport::Endpoint;
@@ -13,7 +13,7 @@ use std::str::FromStr;
 /// assert_eq!("tcp://[::1]:0".parse::<Endpoint>()?.to_string(), "tcp://[::1]:0");
 /// assert_eq!(
 ///     "http://x".parse::<Endpoint>().unwrap_err().to_string(),
-///     "\"http://x\" is not an endpoint: unknown scheme \"http\"; write tcp://host:port or mem://name",
+///     "\"http://x\" is not an endpoint: unknown scheme \"http\"; write tcp://host:port, ipc://path or mem://name",
 /// );
 /// # Ok::<(), distbus_transport::EndpointError>(())
 /// ```
@@ -26,6 +26,11 @@ pub enum Endpoint {
         host: String,
         /// The port; 0 asks for a free one.
         port: u16,
+    },
+    /// Socket files on this machine: what a path means in full is the transport's to say.
+    Ipc {
+        /// The path, as UTF-8; empty asks for a fresh one.
+        path: String,
     },
     /// A name inside this process.
     Mem {
@@ -43,6 +48,11 @@ impl Endpoint {
         }
     }
 
+    /// `ipc://path`.
+    pub fn ipc(path: impl Into<String>) -> Self {
+        Self::Ipc { path: path.into() }
+    }
+
     /// `mem://name`.
     pub fn mem(name: impl Into<String>) -> Self {
         Self::Mem { name: name.into() }
@@ -52,6 +62,7 @@ impl Endpoint {
     pub fn scheme(&self) -> &'static str {
         match self {
             Self::Tcp { .. } => "tcp",
+            Self::Ipc { .. } => "ipc",
             Self::Mem { .. } => "mem",
         }
     }
@@ -60,7 +71,7 @@ impl Endpoint {
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Tcp { port, .. } => Some(*port),
-            Self::Mem { .. } => None,
+            Self::Ipc { .. } | Self::Mem { .. } => None,
         }
     }
 
@@ -68,6 +79,7 @@ impl Endpoint {
     pub fn is_any(&self) -> bool {
         match self {
             Self::Tcp { port, .. } => *port == 0,
+            Self::Ipc { path } => path.is_empty(),
             Self::Mem { name } => name.is_empty(),
         }
     }
@@ -78,6 +90,7 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Ipc { path } => write!(f, "ipc://{path}"),
             Self::Mem { name } => write!(f, "mem://{name}"),
         }
     }
@@ -85,7 +98,7 @@ impl fmt::Display for Endpoint {
 
 /// A text that is not an [`Endpoint`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{input:?} is not an endpoint: {problem}; write tcp://host:port or mem://name")]
+#[error("{input:?} is not an endpoint: {problem}; write tcp://host:port, ipc://path or mem://name")]
 pub struct EndpointError {
     input: String,
     problem: String,
@@ -104,6 +117,10 @@ impl FromStr for Endpoint {
         };
         match scheme {
             "tcp" => parse_tcp(rest).map_err(fail),
+            "ipc" if rest.chars().any(char::is_control) => {
+                Err(fail("a path holds no control characters".into()))
+            }
+            "ipc" => Ok(Self::ipc(rest)),
             "mem" if rest.chars().any(|c| c.is_whitespace() || c.is_control()) => {
                 Err(fail("a name holds no white space".into()))
             }
@@ -188,6 +205,8 @@ mod tests {
             "tcp://127.0.0.1:5555",
             "tcp://localhost:0",
             "tcp://[::1]:80",
+            "ipc:///run/lab bus.sock",
+            "ipc://",
             "mem://lab",
             "mem://",
         ] {
@@ -211,6 +230,7 @@ mod tests {
             ("tcp://a b:80", "not a host name"),
             ("udp://h:1", "unknown scheme"),
             ("mem://a b", "white space"),
+            ("ipc://a\0b", "control characters"),
         ] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
