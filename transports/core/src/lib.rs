@@ -32,6 +32,7 @@ mod guarantees;
 mod limits;
 mod link;
 mod peer;
+pub mod queue;
 #[cfg(feature = "testing")]
 pub mod testing;
 
