@@ -102,7 +102,9 @@ fn read_separated<const SPACED: bool>(text: &[u8], out: &mut BytesMut) -> Option
     loop {
         let mut filled = 0;
         while filled < chunk.len() {
-            let Some((value, len)) = number(&text[at..]) else { break };
+            let Some((value, len)) = number(&text[at..]) else {
+                break;
+            };
             if SPACED {
                 if text.get(at + len) != Some(&b' ') {
                     return None;
@@ -200,8 +202,9 @@ mod tests {
     #[test]
     fn what_is_no_byte_is_left_to_others() {
         for odd in [
-            "", "256", "299", "300", "999", "1000", "00", "01", "007", "0000", "-1", "-0", "+1", "1.0", "1e1", "0x1", "a", "1 ",
-            " 1", "  1", "\"1\"", "null", "[1]", ":1", "/", "1:", "1/", "\u{0}", "é", "1\n", "\t1", "25 5", ",",
+            "", "256", "299", "300", "999", "1000", "00", "01", "007", "0000", "-1", "-0", "+1", "1.0",
+            "1e1", "0x1", "a", "1 ", " 1", "  1", "\"1\"", "null", "[1]", ":1", "/", "1:", "1/", "\u{0}",
+            "é", "1\n", "\t1", "25 5", ",",
         ] {
             for at in 0..100 {
                 for separator in [",", ", "] {
@@ -234,7 +237,11 @@ mod tests {
         let payload: Vec<u8> = (0..=255).collect();
         let text = written(&payload);
         for end in 1..text.len() {
-            assert_eq!(read(&text.as_bytes()[1..end], &mut BytesMut::new()), None, "{end}");
+            assert_eq!(
+                read(&text.as_bytes()[1..end], &mut BytesMut::new()),
+                None,
+                "{end}"
+            );
         }
     }
 

@@ -98,9 +98,7 @@ impl<'a> Scan<'a> {
     fn string(&mut self) -> Option<&'a [u8]> {
         self.space();
         let [b'"', text @ ..] = self.0 else { return None };
-        let end = text
-            .iter()
-            .position(|&b| b == b'"' || b == b'\\' || b < 0x20)?;
+        let end = text.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20)?;
         let (text, rest) = text.split_at(end);
         let [b'"', rest @ ..] = rest else { return None };
         self.0 = rest;

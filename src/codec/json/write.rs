@@ -39,9 +39,9 @@ fn id(id: &EventId, body: &mut BytesMut) {
 
 fn string(text: &str, body: &mut BytesMut) {
     // Without an early exit the compiler makes vector code of it.
-    let plain = text.bytes().fold(true, |plain, b| {
-        plain & (b >= 0x20) & (b != b'"') & (b != b'\\')
-    });
+    let plain = text
+        .bytes()
+        .fold(true, |plain, b| plain & (b >= 0x20) & (b != b'"') & (b != b'\\'));
     if plain {
         body.reserve(text.len() + 2);
         body.put_u8(b'"');

@@ -1,8 +1,10 @@
 mod envelope;
+mod reader;
 mod token;
 
 use super::{Codec, CodecError, Envelope, Opened};
 use bytes::{Bytes, BytesMut};
+use reader::Reader;
 use serde::Serialize;
 use serde::de::DeserializeSeed;
 use std::any::type_name;
@@ -37,7 +39,7 @@ use token::Token;
 ///    d3 00 00 00 00 00 0f 42 40   1,000,000
 /// ```
 ///
-/// Nesting deeper than 127 is an error.
+/// Nesting deeper than 128 is an error, and so are extension types.
 ///
 /// ```
 /// use bytes::{Bytes, BytesMut};
@@ -100,11 +102,10 @@ impl Codec for MessagePack {
             reason,
         };
         let payload = if payload.is_empty() { b"\xc0" } else { payload };
-        // The reader bounds how deep arrays and maps nest, not enums; and it does not say where it stopped.
-        token::check_one(payload).map_err(|reason| fail(reason.into()))?;
-        let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload).with_human_readable();
-        seed.deserialize(&mut deserializer)
-            .map_err(|e| fail(e.to_string()))
+        let mut reader = Reader::new(payload);
+        let value = seed.deserialize(&mut reader).map_err(|e| fail(e.to_string()))?;
+        reader.end().map_err(|e| fail(e.to_string()))?;
+        Ok(value)
     }
 
     fn decode_bytes<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, CodecError> {
