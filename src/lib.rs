@@ -3,6 +3,7 @@
 
 pub mod codec;
 mod engine;
+mod facade;
 
 pub use codec::{Codec, CodecError, Envelope, Json, MessagePack, Opened, PayloadKind};
 pub use engine::host::{Host, SystemHost};
@@ -19,5 +20,6 @@ pub use engine::error::{BoxError, Error};
 pub use engine::event::Event;
 pub use engine::handler::Outcome;
 pub(crate) use engine::host;
+pub use engine::local::{EntryPoint, LocalBus, LocalBusBuilder};
 pub use engine::sink::LocalSink;
 pub use engine::stream::{EventStream, Received, Subscription};
