@@ -3,6 +3,7 @@
 
 pub mod codec;
 mod engine;
+mod facade;
 
 pub use codec::{Codec, CodecError, Envelope, Json, MessagePack, Opened, PayloadKind};
 pub use engine::host::{Host, SystemHost};
@@ -15,9 +16,12 @@ pub use distbus_transport::{
     CloseReport, Counters, DropReason, Endpoint, EndpointError, Guarantees, Limits, Reject, SlowConsumer,
     Snapshot, Transport, TransportError,
 };
+pub use engine::client::{Client, ClientBuilder, ClientStats, ClosedBy};
 pub use engine::error::{BoxError, Error};
 pub use engine::event::Event;
 pub use engine::handler::Outcome;
+pub use facade::DefaultCodec;
+
 pub(crate) use engine::host;
 pub use engine::sink::LocalSink;
 pub use engine::stream::{EventStream, Received, Subscription};

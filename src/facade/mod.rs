@@ -1,0 +1,5 @@
+//! Where the engine meets the transports and the codec that it speaks by default.
+
+mod network;
+
+pub use network::DefaultCodec;
