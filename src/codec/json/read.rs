@@ -1,0 +1,183 @@
+//! Reading the body of an event, twice: as it is nearly always spelled, and as JSON may be spelled.
+//!
+//! [`usual`] takes what we and Python write: the keys in their order, no escape in a string, no white space or one space after
+//! each `,` and `:`. It reads left to right in one pass and leaves at the first surprise; [`any`] then starts over and decides. So
+//! `usual` may never take what `any` would not, nor read it differently; a test holds one against the other.
+
+use super::{digits, dtype};
+use crate::codec::{Opened, PayloadKind};
+use crate::{EventId, Timestamp};
+use bytes::{Bytes, BytesMut};
+use serde::Deserialize;
+use std::borrow::Cow;
+
+pub(super) fn usual(topic: &str, body: &[u8], arena: &mut BytesMut) -> Option<Opened> {
+    let start = arena.len();
+    let event = Scan(body).event(topic, arena);
+    if event.is_none() {
+        arena.truncate(start);
+    }
+    event
+}
+
+/// What is left of the body.
+struct Scan<'a>(&'a [u8]);
+
+impl<'a> Scan<'a> {
+    fn event(mut self, topic: &str, arena: &mut BytesMut) -> Option<Opened> {
+        self.eat(b"{\"type\":")?;
+        let same_topic = {
+            let text = self.string()?;
+            let same = text == topic.as_bytes();
+            (same || std::str::from_utf8(text).is_ok()).then_some(same)?
+        };
+        self.key(b",", b"\"data\":")?;
+        let start = arena.len();
+        let data = self.data(arena)?;
+        self.eat(b",")?;
+        self.space();
+        let kind = if self.eat(b"\"dtype\":").is_some() {
+            let kind = self.dtype()?;
+            self.eat(b",")?;
+            self.space();
+            kind
+        } else {
+            PayloadKind::Unknown
+        };
+        self.eat(b"\"id\":")?;
+        let id = EventId::from(std::str::from_utf8(self.string()?).ok()?);
+        self.key(b",", b"\"timestamp\":")?;
+        let timestamp = Timestamp::from_text(self.string()?).ok()?;
+        (self.0 == b"}").then(|| Opened {
+            same_topic,
+            data: data.then(|| split(arena, start)),
+            kind,
+            id,
+            timestamp,
+        })
+    }
+
+    /// Whether there is data; it is then at the end of the arena.
+    fn data(&mut self, arena: &mut BytesMut) -> Option<bool> {
+        self.space();
+        if self.eat(b"null").is_some() {
+            return Some(false);
+        }
+        self.eat(b"[")?;
+        let taken = digits::read(self.0, arena)?;
+        self.0 = self.0.get(taken..)?;
+        Some(true)
+    }
+
+    fn dtype(&mut self) -> Option<PayloadKind> {
+        self.space();
+        if self.eat(b"null").is_some() {
+            return Some(PayloadKind::Unknown);
+        }
+        std::str::from_utf8(self.string()?).ok().map(dtype::kind)
+    }
+
+    fn eat(&mut self, expected: &[u8]) -> Option<()> {
+        self.0 = self.0.strip_prefix(expected)?;
+        Some(())
+    }
+
+    fn space(&mut self) {
+        if let [b' ', rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+    }
+
+    fn key(&mut self, before: &[u8], key: &[u8]) -> Option<()> {
+        self.eat(before)?;
+        self.space();
+        self.eat(key)
+    }
+
+    /// A string without an escape; what it holds need not be UTF-8.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        self.space();
+        let [b'"', text @ ..] = self.0 else { return None };
+        let end = text.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20)?;
+        let (text, rest) = text.split_at(end);
+        let [b'"', rest @ ..] = rest else { return None };
+        self.0 = rest;
+        Some(text)
+    }
+}
+
+/// Takes what was appended to the arena since `start`. An arena that was empty keeps the room it has left.
+fn split(arena: &mut BytesMut, start: usize) -> Bytes {
+    match start {
+        _ if arena.len() == start => Bytes::new(),
+        0 => arena.split().freeze(),
+        _ => arena.split_off(start).freeze(),
+    }
+}
+
+/// Deeper nesting is refused, in keys that are skipped too.
+const DEPTH: usize = 128;
+
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(rename = "type", borrow)]
+    topic: Cow<'a, str>,
+    data: Option<Vec<u8>>,
+    dtype: Option<String>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    timestamp: Cow<'a, str>,
+}
+
+pub(super) fn any(topic: &str, body: &[u8], arena: &mut BytesMut) -> Result<Opened, String> {
+    let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
+    // The derived reader would take an array of the five values as well.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err("it is not a JSON object".into());
+    }
+    if nesting(body) > DEPTH {
+        return Err(format!("it is nested deeper than {DEPTH}"));
+    }
+    let event: Written<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let timestamp = Timestamp::from_text(event.timestamp.as_bytes()).map_err(|e| e.to_string())?;
+    let start = arena.len();
+    Ok(Opened {
+        same_topic: event.topic == topic,
+        data: event.data.map(|data| {
+            arena.extend_from_slice(&data);
+            split(arena, start)
+        }),
+        kind: event
+            .dtype
+            .map_or(PayloadKind::Unknown, |name| dtype::kind(&name)),
+        id: EventId::from(&*event.id),
+        timestamp,
+    })
+}
+
+/// The deepest nesting of brackets outside strings.
+fn nesting(json: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'"' => break,
+                        b'\\' => _ = bytes.next(),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    deepest
+}

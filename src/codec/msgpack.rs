@@ -1,3 +1,0 @@
-/// Under construction.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MessagePack;
