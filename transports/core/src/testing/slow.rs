@@ -350,7 +350,6 @@ pub async fn a_publisher_waits_for_a_broker_that_does_not_read(subject: Subject)
     }
     // Two queues of ours and the buffers of an operating system; what is pushed in all is twice that.
     const BOUND: u64 = 48 << 20;
-    const BODY: usize = 64 << 10;
     const COUNT: u32 = (2 * BOUND / BODY as u64) as u32;
     let limits = Limits::default().with_queue_bytes(QUEUE);
     let mut link = subject.bind(&limits).await;
