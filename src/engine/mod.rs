@@ -1,3 +1,4 @@
+pub(crate) mod broker;
 pub(crate) mod client;
 pub(crate) mod error;
 pub(crate) mod event;
@@ -9,6 +10,7 @@ pub(crate) mod index;
 pub(crate) mod liveness;
 pub(crate) mod payload;
 pub(crate) mod queue;
+pub(crate) mod rejects;
 pub(crate) mod sequencer;
 pub(crate) mod sink;
 pub(crate) mod stream;

@@ -58,7 +58,9 @@ impl<V> Queue<V> {
     /// [`Error::Closed`] when the consumer is gone: then this item is not counted at all.
     pub(crate) async fn push(&self, item: V) -> Result<(), Error> {
         let mut item = Some(item);
-        let Some(wait) = self.offer(&mut item, true)? else { return Ok(()) };
+        let Some(wait) = self.offer(&mut item, true)? else {
+            return Ok(());
+        };
         let deadline = Instant::now() + wait;
         loop {
             // Registered before looking, so that room made in between is not missed.

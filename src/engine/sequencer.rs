@@ -22,7 +22,11 @@ struct Topic {
 
 impl Sequencer {
     pub(crate) fn new(host: &dyn Host) -> Self {
-        Self { publisher: Origin::new_publisher(host), topics: HashMap::new(), untracked: 0 }
+        Self {
+            publisher: Origin::new_publisher(host),
+            topics: HashMap::new(),
+            untracked: 0,
+        }
     }
 
     /// The next event of this topic: where it comes from, and the topic as bytes that are shared by all events of it.
@@ -30,16 +34,44 @@ impl Sequencer {
         let publisher = self.publisher;
         if let Some(known) = self.topics.get_mut(topic) {
             known.sequence += 1;
-            return (Origin { publisher, slot: known.slot, sequence: known.sequence }, known.name.clone());
+            return (
+                Origin {
+                    publisher,
+                    slot: known.slot,
+                    sequence: known.sequence,
+                },
+                known.name.clone(),
+            );
         }
         let name = Bytes::copy_from_slice(topic.as_bytes());
         if self.topics.len() < usize::from(Origin::MAX_SLOT) {
             let slot = self.topics.len() as u16 + 1;
-            self.topics.insert(topic.into(), Topic { name: name.clone(), slot, sequence: 1 });
-            return (Origin { publisher, slot, sequence: 1 }, name);
+            self.topics.insert(
+                topic.into(),
+                Topic {
+                    name: name.clone(),
+                    slot,
+                    sequence: 1,
+                },
+            );
+            return (
+                Origin {
+                    publisher,
+                    slot,
+                    sequence: 1,
+                },
+                name,
+            );
         }
         self.untracked += 1;
-        (Origin { publisher, slot: 0, sequence: self.untracked }, name)
+        (
+            Origin {
+                publisher,
+                slot: 0,
+                sequence: self.untracked,
+            },
+            name,
+        )
     }
 }
 
@@ -56,7 +88,10 @@ mod tests {
             assert_eq!(name, topic);
             (origin.slot, origin.sequence)
         };
-        assert_eq!([next("a"), next("b"), next("a"), next("a"), next("b")], [(1, 1), (2, 1), (1, 2), (1, 3), (2, 2)]);
+        assert_eq!(
+            [next("a"), next("b"), next("a"), next("a"), next("b")],
+            [(1, 1), (2, 1), (1, 2), (1, 3), (2, 2)]
+        );
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use crate::engine::broker::{Broker, BrokerBuilder};
 use crate::engine::client::{Client, ClientBuilder};
 use crate::{Endpoint, EndpointError, Error, Json, Transport, TransportError};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ fn default_transport(endpoint: &Endpoint) -> Result<Arc<dyn Transport>, Error> {
 }
 
 #[cfg(feature = "zeromq")]
-const TAKES: &str = "tcp://host:port; give the builder a .transport(..) for anything else, as Memory for mem://name";
+const TAKES: &str =
+    "tcp://host:port; give the builder a .transport(..) for anything else, as Memory for mem://name";
 #[cfg(not(feature = "zeromq"))]
 const TAKES: &str = "nothing without the feature `zeromq`; give the builder a .transport(..)";
 
@@ -49,5 +51,33 @@ impl Client {
     /// A builder with the defaults.
     pub fn builder() -> ClientBuilder<DefaultCodec> {
         ClientBuilder::new(Json::default(), default_transport)
+    }
+}
+
+impl Broker {
+    /// Listens with the defaults: ZeroMQ and JSON, for Python's `aiodistbus` as well.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distbus::Error> {
+    /// let broker = distbus::Broker::bind("tcp://127.0.0.1:0").await?;
+    /// println!("clients connect to {}", broker.endpoint());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`BrokerBuilder::bind`].
+    pub async fn bind<E>(endpoint: E) -> Result<Self, Error>
+    where
+        E: TryInto<Endpoint>,
+        E::Error: Into<EndpointError>,
+    {
+        Self::builder().bind(endpoint).await
+    }
+
+    /// A builder with the defaults.
+    pub fn builder() -> BrokerBuilder<DefaultCodec> {
+        BrokerBuilder::new(Json::default(), default_transport)
     }
 }

@@ -50,7 +50,12 @@ impl<C: Codec> ClientBuilder<C> {
             pulse_limit: 4,
             on_disrupt: None,
         };
-        Self { codec, transport: None, default_transport, settings }
+        Self {
+            codec,
+            transport: None,
+            default_transport,
+            settings,
+        }
     }
 
     /// What carries the frames. Default: chosen by the endpoint.
@@ -61,8 +66,18 @@ impl<C: Codec> ClientBuilder<C> {
 
     /// How values are written. Both ends must agree.
     pub fn codec<D: Codec>(self, codec: D) -> ClientBuilder<D> {
-        let Self { transport, default_transport, settings, .. } = self;
-        ClientBuilder { codec, transport, default_transport, settings }
+        let Self {
+            transport,
+            default_transport,
+            settings,
+            ..
+        } = self;
+        ClientBuilder {
+            codec,
+            transport,
+            default_transport,
+            settings,
+        }
     }
 
     /// Bounds of what this client sends and takes.
@@ -137,14 +152,19 @@ async fn connect<C: Codec>(
 ) -> Result<Client<C>, Error> {
     let waited = settings.connect_timeout;
     let deadline = Instant::now() + waited;
-    let timeout = |stage| Error::ConnectTimeout { endpoint: endpoint.clone(), waited, stage };
+    let timeout = |stage| Error::ConnectTimeout {
+        endpoint: endpoint.clone(),
+        waited,
+        stage,
+    };
     let peer = peer_id(&*settings.host);
     let link = timeout_at(deadline, transport.connect(&endpoint, &peer, &settings.limits))
         .await
         .map_err(|_| timeout("nobody listens"))??;
     let (client, handshake) = start(codec, &endpoint, &peer, settings, link);
     let core = &client.handle.core;
-    core.outbox.order(Order::Control(Bytes::from_static(HELLO.as_bytes())))?;
+    core.outbox
+        .order(Order::Control(Bytes::from_static(HELLO.as_bytes())))?;
     let mut status = core.status.subscribe();
     tokio::select! {
         shaken = timeout_at(deadline, handshake.notified()) => shaken.map_err(|_| timeout("somebody listens, but sent no handshake"))?,
@@ -166,7 +186,12 @@ async fn connect<C: Codec>(
 
 /// A routing id as the wire wants it: the text of a UUID.
 fn peer_id(host: &dyn Host) -> PeerId {
-    let id = Origin { publisher: Origin::new_publisher(host), slot: 0, sequence: host.random() >> 16 }.id();
+    let id = Origin {
+        publisher: Origin::new_publisher(host),
+        slot: 0,
+        sequence: host.random() >> 16,
+    }
+    .id();
     PeerId::new(id.to_string()).expect("the text of a UUID has 36 bytes")
 }
 
@@ -178,8 +203,18 @@ fn start<C: Codec>(
     settings: Settings,
     link: ClientLink,
 ) -> (Client<C>, Arc<Notify>) {
-    let Settings { host, limits, confirm_timeout, pulse_ttl, pulse_limit, on_disrupt, .. } = settings;
-    let room = Arc::new(Semaphore::new(limits.queue_bytes.min(Semaphore::MAX_PERMITS >> 1)));
+    let Settings {
+        host,
+        limits,
+        confirm_timeout,
+        pulse_ttl,
+        pulse_limit,
+        on_disrupt,
+        ..
+    } = settings;
+    let room = Arc::new(Semaphore::new(
+        limits.queue_bytes.min(Semaphore::MAX_PERMITS >> 1),
+    ));
     let core = Core::new(codec, host, endpoint.clone(), limits, peer, link.counters);
     let handshake = Arc::new(Notify::new());
     // Few: what waits is bounded in bytes by `room`.
@@ -207,7 +242,22 @@ fn start<C: Codec>(
             }
         });
     }
-    let tasks = super::Tasks { reader, dispatcher, writer, close };
-    let handle = Handle { core, confirm_timeout, tasks: Mutex::new(Some(tasks)), report: tokio::sync::OnceCell::new() };
-    (Client { handle: Arc::new(handle) }, handshake)
+    let tasks = super::Tasks {
+        reader,
+        dispatcher,
+        writer,
+        close,
+    };
+    let handle = Handle {
+        core,
+        confirm_timeout,
+        tasks: Mutex::new(Some(tasks)),
+        report: tokio::sync::OnceCell::new(),
+    };
+    (
+        Client {
+            handle: Arc::new(handle),
+        },
+        handshake,
+    )
 }

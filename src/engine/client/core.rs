@@ -11,7 +11,7 @@ use crate::engine::id::Origin;
 use crate::engine::payload::DynCodec;
 use crate::engine::queue::Queue;
 use crate::engine::topic::{CLOSE, PULSE};
-use crate::{EventId, Pattern};
+use crate::Pattern;
 use bytes::{Bytes, BytesMut};
 use distbus_transport::{Counters, Endpoint, Frame, Limits, PeerId, SlowConsumer};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -69,12 +69,16 @@ pub enum ClosedBy {
 /// Waits until the client has ended. Lets go of the watch's lock before it returns.
 pub(crate) async fn ended(status: &mut watch::Receiver<Status>) {
     // An error means that the client itself is gone.
-    let _ = status.wait_for(|status| matches!(status, Status::Closed(_))).await;
+    let _ = status
+        .wait_for(|status| matches!(status, Status::Closed(_)))
+        .await;
 }
 
 /// Waits until `close` was called here.
 pub(crate) async fn ended_by_user(status: &mut watch::Receiver<Status>) {
-    let _ = status.wait_for(|status| matches!(status, Status::Closed(ClosedBy::User))).await;
+    let _ = status
+        .wait_for(|status| matches!(status, Status::Closed(ClosedBy::User)))
+        .await;
 }
 
 /// How long a probe waits for its echo before it is sent again: a broker may not yet have had the subscription that lets it back.
@@ -95,7 +99,11 @@ impl<C: Codec> Core<C> {
         link: Arc<Counters>,
     ) -> Arc<Self> {
         let probes = Probes::new(peer);
-        let own = [Bytes::from_static(PULSE.as_bytes()), Bytes::from_static(CLOSE.as_bytes()), probes.flush_topic()];
+        let own = [
+            Bytes::from_static(PULSE.as_bytes()),
+            Bytes::from_static(CLOSE.as_bytes()),
+            probes.flush_topic(),
+        ];
         Arc::new(Self {
             shared_codec: Arc::new(codec.clone()),
             outbox: Outbox::new(codec.clone(), Arc::clone(&host)),
@@ -121,13 +129,20 @@ impl<C: Codec> Core<C> {
 
     /// Subscribes to what the client itself lives on, and sees that it is live.
     pub(crate) async fn subscribe_own(&self, deadline: Instant) -> Result<(), Error> {
-        for prefix in [Bytes::from_static(PULSE.as_bytes()), CLOSE.as_bytes().into(), self.probes.flush_topic()] {
+        for prefix in [
+            Bytes::from_static(PULSE.as_bytes()),
+            CLOSE.as_bytes().into(),
+            self.probes.flush_topic(),
+        ] {
             self.order_subscription(prefix)?;
         }
         self.confirm("the connection", deadline).await
     }
 
-    fn order_subscription(&self, prefix: Bytes) -> Result<oneshot::Receiver<Result<(), distbus_transport::TransportError>>, Error> {
+    fn order_subscription(
+        &self,
+        prefix: Bytes,
+    ) -> Result<oneshot::Receiver<Result<(), distbus_transport::TransportError>>, Error> {
         let (sender, done) = oneshot::channel();
         self.outbox.order(Order::Subscribe(prefix, sender))?;
         Ok(done)
@@ -136,7 +151,11 @@ impl<C: Codec> Core<C> {
     /// Adds a receiver, and returns once the broker really sends what it is for.
     pub(crate) async fn attach(&self, route: Arc<Route<C>>, within: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + within;
-        let what = if matches!(route.to, To::Stream(_)) { "the stream's subscription" } else { "the handler's subscription" };
+        let what = if matches!(route.to, To::Stream(_)) {
+            "the stream's subscription"
+        } else {
+            "the handler's subscription"
+        };
         let ordered = {
             // The order goes out under the lock: another `on` of the same prefix must find it ahead of its own probe.
             let mut table = self.table();
@@ -150,7 +169,10 @@ impl<C: Codec> Core<C> {
             }
             self.confirm(what, deadline).await
         };
-        let undo = Undo { core: self, route: Some(&route) };
+        let undo = Undo {
+            core: self,
+            route: Some(&route),
+        };
         live.await?;
         undo.keep();
         Ok(())
@@ -174,13 +196,26 @@ impl<C: Codec> Core<C> {
         drop(self.calling.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(crate) fn route(pattern: Pattern, handler: Arc<dyn ClientHandler<C>>, detached: bool) -> Arc<Route<C>> {
-        Arc::new(Route { pattern, to: To::Handler { handler, detached } })
+    pub(crate) fn route(
+        pattern: Pattern,
+        handler: Arc<dyn ClientHandler<C>>,
+        detached: bool,
+    ) -> Arc<Route<C>> {
+        Arc::new(Route {
+            pattern,
+            to: To::Handler { handler, detached },
+        })
     }
 
     pub(crate) fn stream_route(&self, pattern: Pattern) -> (Arc<Route<C>>, Arc<Queue<Event>>) {
         let queue = Queue::new(STREAM_CAPACITY, STREAM_POLICY, Arc::clone(&self.counters));
-        (Arc::new(Route { pattern, to: To::Stream(Arc::clone(&queue)) }), queue)
+        (
+            Arc::new(Route {
+                pattern,
+                to: To::Stream(Arc::clone(&queue)),
+            }),
+            queue,
+        )
     }
 
     /// Subscribes to a topic of its own and sends a probe there until it comes back: what was subscribed before is live then.
@@ -188,7 +223,9 @@ impl<C: Codec> Core<C> {
         let mut probe = self.probes.subscription();
         let topic = probe.topic.clone();
         self.order_subscription(topic.clone())?;
-        let echoed = self.send_until_echo(&mut probe.echo, &topic, what, deadline).await;
+        let echoed = self
+            .send_until_echo(&mut probe.echo, &topic, what, deadline)
+            .await;
         // It fails only when the client has closed, and the subscription with it.
         let _ = self.outbox.order(Order::Unsubscribe(topic));
         echoed
@@ -198,7 +235,8 @@ impl<C: Codec> Core<C> {
     pub(crate) async fn flush(&self, within: Duration) -> Result<(), Error> {
         let mut marker = self.probes.flush();
         let topic = marker.topic.clone();
-        self.send_until_echo(&mut marker.echo, &topic, "the flush", Instant::now() + within).await
+        self.send_until_echo(&mut marker.echo, &topic, "the flush", Instant::now() + within)
+            .await
     }
 
     async fn send_until_echo(
@@ -226,9 +264,19 @@ impl<C: Codec> Core<C> {
 
     /// To peers that let it through it looks like one more pulse, which wildcards pass by.
     fn probe_frame(&self, topic: &Bytes) -> Frame {
-        let id = Origin { publisher: Origin::new_publisher(&*self.host), slot: 0, sequence: 0 }.id();
-        let envelope =
-            Envelope { topic: PULSE, data: None, kind: PayloadKind::Unknown, id: &id, timestamp: self.host.now() };
+        let id = Origin {
+            publisher: Origin::new_publisher(&*self.host),
+            slot: 0,
+            sequence: 0,
+        }
+        .id();
+        let envelope = Envelope {
+            topic: PULSE,
+            data: None,
+            kind: PayloadKind::Unknown,
+            id: &id,
+            timestamp: self.host.now(),
+        };
         let mut body = BytesMut::new();
         self.codec.write_event(&envelope, &mut body);
         Frame::sealed(topic.clone(), body.freeze())
@@ -244,10 +292,6 @@ impl<C: Codec> Core<C> {
             }
             open
         })
-    }
-
-    pub(crate) fn new_id(&self) -> EventId {
-        Origin { publisher: Origin::new_publisher(&*self.host), slot: 0, sequence: self.host.random() >> 16 }.id()
     }
 }
 

@@ -3,10 +3,10 @@ use super::incoming::Incoming;
 use super::reader::Batch;
 use super::table::{Route, To};
 use crate::codec::{Codec, Opened};
+use crate::engine::event::Event;
 use crate::engine::gaps::{GapTracker, Sequence};
 use crate::engine::handler::{Called, Ending, settle};
 use crate::engine::queue::Queue;
-use crate::engine::event::Event;
 use bytes::{Bytes, BytesMut};
 use distbus_transport::{Frame, Reject};
 use futures_util::future::{BoxFuture, join_all};
@@ -127,7 +127,9 @@ impl<C: Codec> Dispatcher<C> {
         }
         let text = || String::from_utf8_lossy(frame.topic()).into_owned();
         for call in self.spawns.drain(..) {
-            let Ok(permit) = Arc::clone(&self.core.detached).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&self.core.detached).acquire_owned().await else {
+                return;
+            };
             let (counters, topic) = (Arc::clone(&self.core.counters), text());
             tokio::spawn(async move {
                 settle(&counters, &topic, call.await);
@@ -160,7 +162,10 @@ impl<C: Codec> Dispatcher<C> {
             return Some((Arc::clone(&known.topic), Arc::clone(&known.routes)));
         }
         let text = std::str::from_utf8(topic).ok()?;
-        let known = Known { topic: text.into(), routes: self.core.table().matching(text).into() };
+        let known = Known {
+            topic: text.into(),
+            routes: self.core.table().matching(text).into(),
+        };
         let found = (Arc::clone(&known.topic), Arc::clone(&known.routes));
         // A copy: the frame's own bytes would keep its whole read buffer alive.
         self.known.insert(Bytes::copy_from_slice(topic), known);
@@ -171,7 +176,10 @@ impl<C: Codec> Dispatcher<C> {
         let inbound = &self.core.inbound;
         if !opened.same_topic {
             inbound.other_topic.fetch_add(1, Relaxed);
-            tracing::debug!(topic, "an event's body names another topic than its frame; the frame's counts");
+            tracing::debug!(
+                topic,
+                "an event's body names another topic than its frame; the frame's counts"
+            );
         }
         match self.gaps.note(opened.id.origin()) {
             Sequence::Fine => {}

@@ -22,10 +22,25 @@ impl<C> Incoming<'_, C> {
     /// The event, made once for all who want one. Typed handlers do without.
     pub(crate) fn event(&self) -> &Event {
         self.event.get_or_init(|| {
-            let Opened { data, kind, id, timestamp, .. } = self.opened;
-            let payload = data.clone().map_or(Payload::Empty, |bytes| Payload::Encoded(bytes, *kind));
+            let Opened {
+                data,
+                kind,
+                id,
+                timestamp,
+                ..
+            } = self.opened;
+            let payload = data
+                .clone()
+                .map_or(Payload::Empty, |bytes| Payload::Encoded(bytes, *kind));
             let (topic, codec) = (Arc::clone(self.topic), Arc::clone(self.shared_codec));
-            Event::new(topic, id.clone(), *timestamp, payload, codec, Some(self.endpoint.clone()))
+            Event::new(
+                topic,
+                id.clone(),
+                *timestamp,
+                payload,
+                codec,
+                Some(self.endpoint.clone()),
+            )
         })
     }
 }
@@ -68,7 +83,9 @@ where
     F: Fn(T) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: Outcome> + Send + 'static,
 {
-    Arc::new(Typed(move |incoming: &Incoming<'_, C>| read(incoming, |value| later(|| handler(value)))))
+    Arc::new(Typed(move |incoming: &Incoming<'_, C>| {
+        read(incoming, |value| later(|| handler(value)))
+    }))
 }
 
 /// `|value: T| { … }`

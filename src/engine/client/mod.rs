@@ -11,8 +11,8 @@ mod stats;
 mod table;
 mod writer;
 
-pub(crate) use self::builder::DefaultTransport;
 pub use self::builder::ClientBuilder;
+pub(crate) use self::builder::DefaultTransport;
 pub use self::core::ClosedBy;
 pub use self::stats::ClientStats;
 
@@ -73,7 +73,9 @@ pub struct Client<C: Codec = DefaultCodec> {
 
 impl<C: Codec> Clone for Client<C> {
     fn clone(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle) }
+        Self {
+            handle: Arc::clone(&self.handle),
+        }
     }
 }
 
@@ -167,7 +169,8 @@ impl<C: Codec> Client<C> {
         F: Fn(Event) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Outcome> + Send + 'static,
     {
-        self.add(pattern, Arc::new(OfEvents(event_handler(handler))), false).await
+        self.add(pattern, Arc::new(OfEvents(event_handler(handler))), false)
+            .await
     }
 
     /// As [`on_event`](Client::on_event), detached.
@@ -179,7 +182,8 @@ impl<C: Codec> Client<C> {
         F: Fn(Event) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Outcome> + Send + 'static,
     {
-        self.add(pattern, Arc::new(OfEvents(event_handler(handler))), true).await
+        self.add(pattern, Arc::new(OfEvents(event_handler(handler))), true)
+            .await
     }
 
     pub(crate) async fn add(
@@ -201,7 +205,11 @@ impl<C: Codec> Client<C> {
         let route = self.core().table().handler(&parsed);
         let removed = route.is_some_and(|route| self.core().detach(&route));
         self.core().settle_calls();
-        if removed { Ok(()) } else { Err(Error::NotRegistered(pattern.to_owned())) }
+        if removed {
+            Ok(())
+        } else {
+            Err(Error::NotRegistered(pattern.to_owned()))
+        }
     }
 
     /// A stream of the events of a topic, or of all whose topic matches a pattern; returns once the broker really sends them.
@@ -221,10 +229,14 @@ impl<C: Codec> Client<C> {
     /// As [`on`](Client::on).
     pub async fn subscribe_events(&self, pattern: &str) -> Result<EventStream, Error> {
         let (route, queue) = self.core().stream_route(pattern.parse()?);
-        self.core().attach(Arc::clone(&route), self.handle.confirm_timeout).await?;
+        self.core()
+            .attach(Arc::clone(&route), self.handle.confirm_timeout)
+            .await?;
         let core: Arc<Core<C>> = Arc::clone(self.core());
         let counters = Arc::clone(&core.counters);
-        Ok(EventStream::new(queue, counters, move || drop_route(&core, &route)))
+        Ok(EventStream::new(queue, counters, move || {
+            drop_route(&core, &route)
+        }))
     }
 
     /// Sends a value to whoever wants the topic. Waits for room when events are emitted faster than the broker takes them; returns when it is queued.
@@ -302,7 +314,12 @@ impl<C: Codec> Client<C> {
         check_emit(topic)?;
         let limit = self.core().limits.topic_bytes;
         if topic.len() > limit {
-            return Err(TransportError::TooLarge { what: "topic", size: topic.len(), limit }.into());
+            return Err(TransportError::TooLarge {
+                what: "topic",
+                size: topic.len(),
+                limit,
+            }
+            .into());
         }
         Ok(())
     }
@@ -315,7 +332,17 @@ impl<C: Codec> Client<C> {
         identity: Option<(EventId, Timestamp)>,
     ) -> Result<EventId, Error> {
         let core = self.core();
-        core.outbox.emit(Draft { topic, data, kind, identity }, core.limits.event_bytes).await
+        core.outbox
+            .emit(
+                Draft {
+                    topic,
+                    data,
+                    kind,
+                    identity,
+                },
+                core.limits.event_bytes,
+            )
+            .await
     }
 
     /// A barrier: returns when the broker has relayed all that this client had emitted.
@@ -337,13 +364,16 @@ impl<C: Codec> Client<C> {
     /// What it has done so far.
     pub fn stats(&self) -> ClientStats {
         let core = self.core();
-        core.inbound.stats(core.outbox.counts(), &core.counters, &core.link)
+        core.inbound
+            .stats(core.outbox.counts(), &core.counters, &core.link)
     }
 
     /// Waits until it has ended; by whom.
     pub async fn closed(&self) -> ClosedBy {
         let mut status = self.core().status.subscribe();
-        let closed = status.wait_for(|status| matches!(status, Status::Closed(_))).await;
+        let closed = status
+            .wait_for(|status| matches!(status, Status::Closed(_)))
+            .await;
         match closed.as_deref() {
             Ok(Status::Closed(by)) => by.clone(),
             _ => ClosedBy::User,
@@ -363,13 +393,24 @@ impl<C: Codec> Client<C> {
 
     /// As [`close`](Client::close), with a time of its own.
     pub async fn close_within(&self, within: Duration) -> CloseReport {
-        *self.handle.report.get_or_init(|| self.shut_down(Instant::now() + within)).await
+        *self
+            .handle
+            .report
+            .get_or_init(|| self.shut_down(Instant::now() + within))
+            .await
     }
 
     async fn shut_down(&self, deadline: Instant) -> CloseReport {
         let core = self.core();
-        let tasks = self.handle.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut tasks) = tasks else { return CloseReport::default() };
+        let tasks = self
+            .handle
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(mut tasks) = tasks else {
+            return CloseReport::default();
+        };
         // The writer has ended already when the client did.
         let _ = tasks.close.send(deadline);
         core.outbox.close();
@@ -401,7 +442,11 @@ impl<C: Codec> Drop for Handle<C> {
     fn drop(&mut self) {
         self.core.end(ClosedBy::User);
         self.core.outbox.close();
-        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let tasks = self
+            .tasks
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(tasks) = tasks {
             // Their halves of the link go with them: that closes its sockets.
             tasks.reader.abort();
@@ -417,6 +462,9 @@ impl<C: Codec> Drop for Handle<C> {
 impl<C: Codec> std::fmt::Debug for Client<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let status = self.core().status.borrow().clone();
-        f.debug_struct("Client").field("endpoint", self.endpoint()).field("status", &status).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("endpoint", self.endpoint())
+            .field("status", &status)
+            .finish_non_exhaustive()
     }
 }

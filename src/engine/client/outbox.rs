@@ -70,7 +70,13 @@ impl<C: Codec> Outbox<C> {
             emitted: 0,
             closed: false,
         };
-        Self { codec, host, state: Mutex::new(state), work: Notify::new(), space: Notify::new() }
+        Self {
+            codec,
+            host,
+            state: Mutex::new(state),
+            work: Notify::new(),
+            space: Notify::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -104,18 +110,38 @@ impl<C: Codec> Outbox<C> {
         }
         let state = &mut *state;
         let (name, id, timestamp) = match &draft.identity {
-            Some((id, timestamp)) => (Bytes::copy_from_slice(draft.topic.as_bytes()), id.clone(), *timestamp),
+            Some((id, timestamp)) => (
+                Bytes::copy_from_slice(draft.topic.as_bytes()),
+                id.clone(),
+                *timestamp,
+            ),
             None => {
                 let (origin, name) = state.sequencer.next(draft.topic);
                 (name, origin.id(), self.host.now())
             }
         };
-        let Draft { topic, data, kind, .. } = *draft;
-        self.codec.write_event(&Envelope { topic, data, kind, id: &id, timestamp }, &mut state.arena);
+        let Draft {
+            topic, data, kind, ..
+        } = *draft;
+        self.codec.write_event(
+            &Envelope {
+                topic,
+                data,
+                kind,
+                id: &id,
+                timestamp,
+            },
+            &mut state.arena,
+        );
         if state.arena.len() > largest {
             let size = state.arena.len();
             state.arena.clear();
-            return Some(Err(TransportError::TooLarge { what: "event", size, limit: largest }.into()));
+            return Some(Err(TransportError::TooLarge {
+                what: "event",
+                size,
+                limit: largest,
+            }
+            .into()));
         }
         state.emitted += 1;
         let body = state.arena.split().freeze();

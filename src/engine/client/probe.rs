@@ -25,7 +25,11 @@ pub(crate) struct Probe<'a> {
 
 impl Probes {
     pub(crate) fn new(peer: &PeerId) -> Self {
-        Self { prefix: format!("{PROBE_PREFIX}{peer}."), next: AtomicU64::new(0), waiting: Mutex::default() }
+        Self {
+            prefix: format!("{PROBE_PREFIX}{peer}."),
+            next: AtomicU64::new(0),
+            waiting: Mutex::default(),
+        }
     }
 
     /// What a client stays subscribed to, for its flush markers.
@@ -45,13 +49,25 @@ impl Probes {
         let number = self.next.fetch_add(1, Relaxed);
         let topic = Bytes::from(format!("{}{kind}{number}.", self.prefix));
         let (sender, echo) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone(), sender);
-        Probe { probes: self, topic, echo }
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(topic.clone(), sender);
+        Probe {
+            probes: self,
+            topic,
+            echo,
+        }
     }
 
     /// One has come back: ours, or another client's, which a wildcard let in.
     pub(crate) fn came(&self, topic: &Bytes) {
-        if let Some(sender) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(topic) {
+        if let Some(sender) = self
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(topic)
+        {
             // Nobody waits any more: its deadline has just passed.
             let _ = sender.send(());
         }
@@ -60,6 +76,10 @@ impl Probes {
 
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
-        self.probes.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.topic);
+        self.probes
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.topic);
     }
 }

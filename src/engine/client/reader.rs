@@ -53,7 +53,7 @@ impl<C: Codec> Reader<C> {
             for signal in inbox.signals.drain(..) {
                 match signal {
                     ClientSignal::Control(message) if message == HANDSHAKE => self.handshake.notify_one(),
-                    _ => self.core.inbound.rejected.add(Reject::Control, 1),
+                    _ => self.core.inbound.reject(Reject::Control, b"a control message"),
                 }
             }
             let closed = self.take_own(&mut inbox.frames);
@@ -90,7 +90,9 @@ impl<C: Codec> Reader<C> {
             if topic.starts_with(RESERVED_PREFIX.as_bytes()) && frame.is_intact() {
                 closed |= *topic == CLOSE;
                 // Only one who asked for exactly this topic is told.
-                let wanted = [PULSE, CLOSE].into_iter().any(|own| *topic == own && !self.core.table().matching(own).is_empty());
+                let wanted = [PULSE, CLOSE]
+                    .into_iter()
+                    .any(|own| *topic == own && !self.core.table().matching(own).is_empty());
                 if !wanted {
                     inbound.internal.fetch_add(1, Relaxed);
                 }

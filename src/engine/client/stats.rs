@@ -1,4 +1,4 @@
-use crate::engine::topic::PULSE;
+use crate::engine::rejects::reject;
 use distbus_transport::{Counters, Reject, Snapshot, Tally};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -61,7 +61,12 @@ pub struct ClientStats {
 }
 
 impl Inbound {
-    pub(crate) fn stats(&self, (emitted, queued): (u64, u64), handled: &Counters, link: &Counters) -> ClientStats {
+    pub(crate) fn stats(
+        &self,
+        (emitted, queued): (u64, u64),
+        handled: &Counters,
+        link: &Counters,
+    ) -> ClientStats {
         let rejected = self.rejected.nonzero();
         let (internal, unmatched) = (self.internal.load(Relaxed), self.unmatched.load(Relaxed));
         let (received, dispatched) = (self.received.load(Relaxed), self.dispatched.load(Relaxed));
@@ -88,8 +93,6 @@ impl Inbound {
     }
 
     pub(crate) fn reject(&self, reason: Reject, topic: &[u8]) {
-        self.rejected.add(reason, 1);
-        let topic = String::from_utf8_lossy(&topic[..topic.len().min(PULSE.len() * 2)]);
-        tracing::warn!(%topic, %reason, "an event was refused");
+        reject(&self.rejected, reason, topic);
     }
 }

@@ -23,7 +23,10 @@ pub(crate) struct Route<C> {
 }
 
 pub(crate) enum To<C> {
-    Handler { handler: Arc<dyn ClientHandler<C>>, detached: bool },
+    Handler {
+        handler: Arc<dyn ClientHandler<C>>,
+        detached: bool,
+    },
     Stream(Arc<Queue<Event>>),
 }
 
@@ -31,7 +34,12 @@ impl<C> Table<C> {
     /// An empty one; the client itself stays subscribed to `own`.
     pub(crate) fn new(own: &[Bytes]) -> Self {
         let prefixes = own.iter().map(|prefix| (prefix.clone(), 1)).collect();
-        Self { index: TopicIndex::default(), handlers: HashMap::new(), prefixes, streams: 0 }
+        Self {
+            index: TopicIndex::default(),
+            handlers: HashMap::new(),
+            prefixes,
+            streams: 0,
+        }
     }
 
     /// Adds a route; a handler takes the place of an older one of the same pattern. Returns the prefix when it is a new one.
@@ -39,7 +47,8 @@ impl<C> Table<C> {
         let mut needed = 1;
         if matches!(route.to, To::Handler { .. }) {
             if let Some(old) = self.handlers.insert(route.pattern.clone(), Arc::clone(&route)) {
-                self.index.remove(&route.pattern, |other| Arc::ptr_eq(other, &old));
+                self.index
+                    .remove(&route.pattern, |other| Arc::ptr_eq(other, &old));
                 needed = 0;
             }
         } else {
@@ -54,7 +63,11 @@ impl<C> Table<C> {
 
     /// Removes a route. `None` when it was not there; else the prefix that nobody needs any more, if there is one.
     pub(crate) fn remove(&mut self, route: &Arc<Route<C>>) -> Option<Option<Bytes>> {
-        if self.index.remove(&route.pattern, |other| Arc::ptr_eq(other, route)) == 0 {
+        if self
+            .index
+            .remove(&route.pattern, |other| Arc::ptr_eq(other, route))
+            == 0
+        {
             return None;
         }
         match route.to {
@@ -76,7 +89,8 @@ impl<C> Table<C> {
 
     pub(crate) fn matching(&self, topic: &str) -> Vec<Arc<Route<C>>> {
         let mut routes = Vec::new();
-        self.index.for_each_match(topic, |route| routes.push(Arc::clone(route)));
+        self.index
+            .for_each_match(topic, |route| routes.push(Arc::clone(route)));
         routes
     }
 

@@ -33,7 +33,11 @@ pub(crate) async fn run<C: Codec>(
         for order in load.orders.drain(..) {
             obey(&mut *outbound, order).await;
         }
-        let deadline = if load.closed { Some(close.try_recv().unwrap_or_else(|_| Instant::now())) } else { None };
+        let deadline = if load.closed {
+            Some(close.try_recv().unwrap_or_else(|_| Instant::now()))
+        } else {
+            None
+        };
         if !load.frames.is_empty() {
             unsent += push(&core, &mut *outbound, &load.frames, deadline).await;
             load.frames.clear();
@@ -69,12 +73,17 @@ async fn push<C: Codec>(
     deadline: Option<Instant>,
 ) -> u64 {
     // Probes are not events.
-    let events = frames.iter().filter(|frame| !frame.topic().starts_with(PROBE_PREFIX.as_bytes())).count() as u64;
+    let events = frames
+        .iter()
+        .filter(|frame| !frame.topic().starts_with(PROBE_PREFIX.as_bytes()))
+        .count() as u64;
     let pushed = match deadline {
         None => outbound.push(frames).await,
         Some(deadline) => {
             let late = |_| Err(TransportError::Closed);
-            tokio::time::timeout_at(deadline, outbound.push(frames)).await.unwrap_or_else(late)
+            tokio::time::timeout_at(deadline, outbound.push(frames))
+                .await
+                .unwrap_or_else(late)
         }
     };
     match pushed {
