@@ -61,7 +61,7 @@ impl Mailbox {
         let offer = contents.queue.offer(frame);
         contents.ended |= offer == Offer::Evicted;
         drop(contents);
-        if offer != Offer::Dropped {
+        if matches!(offer, Offer::Queued | Offer::Evicted) {
             self.ready.notify_one();
         }
         Some(offer)
