@@ -50,7 +50,7 @@ impl Client {
 
     /// A builder with the defaults.
     pub fn builder() -> ClientBuilder<DefaultCodec> {
-        ClientBuilder::new(Json::default(), default_transport)
+        ClientBuilder::new(Json, default_transport)
     }
 }
 
@@ -78,6 +78,6 @@ impl Broker {
 
     /// A builder with the defaults.
     pub fn builder() -> BrokerBuilder<DefaultCodec> {
-        BrokerBuilder::new(Json::default(), default_transport)
+        BrokerBuilder::new(Json, default_transport)
     }
 }

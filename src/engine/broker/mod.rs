@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 /// A checksum that is wrong, a topic that is not UTF-8 or reserved, an event that is too large: each is counted in
 /// [`stats`](Broker::stats) and refused, and nobody else notices.
 ///
-/// Closed with [`close`](Broker::close); when the last clone is dropped, its sockets close without a word.
+/// Closed with [`close`](Broker::close); when the last clone is dropped, its connections end without a word.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -231,7 +231,7 @@ impl<C: Codec> Broker<C> {
 
 impl<C> Drop for Handle<C> {
     fn drop(&mut self) {
-        // The halves of the link go with the task: that closes its sockets.
+        // The halves of the link go with the task: that closes its connections.
         self.task.abort();
         self.forwards.close();
     }

@@ -1,4 +1,4 @@
-use super::core::{Core, Status};
+use super::core::Core;
 use super::incoming::Incoming;
 use super::reader::Batch;
 use super::table::{Route, To};
@@ -35,6 +35,15 @@ struct Known<C> {
     routes: Arc<[Arc<Route<C>>]>,
 }
 
+impl<C> Clone for Known<C> {
+    fn clone(&self) -> Self {
+        Self {
+            topic: Arc::clone(&self.topic),
+            routes: Arc::clone(&self.routes),
+        }
+    }
+}
+
 impl<C: Codec> Dispatcher<C> {
     /// Topics remembered at once. More are looked up again, no worse than without memory.
     const KNOWN: usize = 1024;
@@ -63,8 +72,6 @@ impl<C: Codec> Dispatcher<C> {
         for stream in self.core.table().clear() {
             stream.close();
         }
-        self.core.end(super::core::ClosedBy::User);
-        debug_assert!(matches!(*self.core.status.borrow(), Status::Closed(_)));
     }
 
     /// Verifies one event and calls everybody who wants it; what takes longer is left for [`finish`](Self::finish).
@@ -76,7 +83,7 @@ impl<C: Codec> Dispatcher<C> {
         }
         // From here to the end no route can be removed without being noticed.
         let _calling = core.calling.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((topic, routes)) = self.look_up(frame.topic()) else {
+        let Some(Known { topic, routes }) = self.look_up(frame.topic()) else {
             return inbound.reject(Reject::NotUtf8, frame.topic());
         };
         if routes.is_empty() {
@@ -152,24 +159,23 @@ impl<C: Codec> Dispatcher<C> {
     }
 
     /// `None` for a topic that is not UTF-8.
-    fn look_up(&mut self, topic: &Bytes) -> Option<(Arc<str>, Arc<[Arc<Route<C>>]>)> {
+    fn look_up(&mut self, topic: &Bytes) -> Option<Known<C>> {
         let generation = self.core.generation.load(Relaxed);
         if generation != self.generation || self.known.len() > Self::KNOWN {
             self.known.clear();
             self.generation = generation;
         }
         if let Some(known) = self.known.get(topic) {
-            return Some((Arc::clone(&known.topic), Arc::clone(&known.routes)));
+            return Some(known.clone());
         }
         let text = std::str::from_utf8(topic).ok()?;
         let known = Known {
             topic: text.into(),
             routes: self.core.table().matching(text).into(),
         };
-        let found = (Arc::clone(&known.topic), Arc::clone(&known.routes));
         // A copy: the frame's own bytes would keep its whole read buffer alive.
-        self.known.insert(Bytes::copy_from_slice(topic), known);
-        Some(found)
+        self.known.insert(Bytes::copy_from_slice(topic), known.clone());
+        Some(known)
     }
 
     fn note(&mut self, topic: &str, opened: &Opened) {

@@ -19,7 +19,6 @@ pub use self::stats::ClientStats;
 use self::core::{Core, DETACHED, Status};
 use self::incoming::{ClientHandler, OfEvents, typed, typed_sync};
 use self::outbox::Draft;
-use self::table::Route;
 use super::error::Error;
 use super::event::Event;
 use super::handler::{Outcome, event_handler};
@@ -434,10 +433,6 @@ impl<C: Codec> Client<C> {
     }
 }
 
-fn drop_route<C: Codec>(core: &Core<C>, route: &Arc<Route<C>>) {
-    core.detach(route);
-}
-
 impl<C: Codec> Drop for Handle<C> {
     fn drop(&mut self) {
         self.core.end(ClosedBy::User);
@@ -448,7 +443,7 @@ impl<C: Codec> Drop for Handle<C> {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(tasks) = tasks {
-            // Their halves of the link go with them: that closes its sockets.
+            // Their halves of the link go with them: that closes the connection.
             tasks.reader.abort();
             tasks.writer.abort();
             tasks.dispatcher.abort();

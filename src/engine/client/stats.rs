@@ -74,7 +74,7 @@ impl Inbound {
         ClientStats {
             emitted,
             sent,
-            // Between queue and socket: counted as queued until the transport has it.
+            // Between queue and transport: counted as queued until that has it.
             queued: queued.max(emitted.saturating_sub(sent + unsent)),
             unsent,
             received,
