@@ -51,6 +51,13 @@ pub trait Codec: Clone + Send + Sync + 'static {
     /// Appends the body of an event.
     fn write_event(&self, event: &Envelope<'_>, body: &mut BytesMut);
 
+    /// Whether a broker may relay this body at all. It is asked for every event, so the answer has to be cheap: a veto for what is known to break
+    /// peers of this format, not a check. A strict broker reads the whole event instead.
+    fn admits(&self, body: &[u8]) -> bool {
+        let _ = body;
+        true
+    }
+
     /// Reads the body of an event that came under `topic`. MUST take any bytes: the network is hostile.
     ///
     /// A payload that is not a slice of the body is appended to `arena` and split off it, so that a batch shares its allocations.

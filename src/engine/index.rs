@@ -117,6 +117,12 @@ impl<V> TopicIndex<V> {
             self.wild.walk(Some(topic), &mut found);
         }
     }
+
+    /// Calls `found` for every value.
+    pub fn for_each<'a>(&'a self, mut found: impl FnMut(&'a V)) {
+        self.exact.values().flatten().for_each(&mut found);
+        self.wild.for_each(&mut found);
+    }
 }
 
 fn take<V>(values: &mut Vec<V>, which: &mut impl FnMut(&V) -> bool) -> usize {
@@ -128,6 +134,13 @@ fn take<V>(values: &mut Vec<V>, which: &mut impl FnMut(&V) -> bool) -> usize {
 impl<V> Node<V> {
     fn is_empty(&self) -> bool {
         self.names.is_empty() && self.one.is_none() && self.here.is_empty() && self.rest.is_empty()
+    }
+
+    fn for_each<'a>(&'a self, found: &mut impl FnMut(&'a V)) {
+        self.here.iter().chain(&self.rest).for_each(&mut *found);
+        for node in self.names.values().chain(self.one.as_deref()) {
+            node.for_each(found);
+        }
     }
 
     fn walk<'a>(&'a self, topic: Option<&str>, found: &mut impl FnMut(&'a V)) {

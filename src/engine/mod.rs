@@ -1,3 +1,5 @@
+pub(crate) mod broker;
+pub(crate) mod client;
 pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod gaps;
@@ -9,6 +11,7 @@ pub(crate) mod liveness;
 pub(crate) mod local;
 pub(crate) mod payload;
 pub(crate) mod queue;
+pub(crate) mod rejects;
 pub(crate) mod sequencer;
 pub(crate) mod sink;
 pub(crate) mod stream;

@@ -58,17 +58,19 @@ impl<V> Queue<V> {
     /// [`Error::Closed`] when the consumer is gone: then this item is not counted at all.
     pub(crate) async fn push(&self, item: V) -> Result<(), Error> {
         let mut item = Some(item);
-        let mut deadline = None;
+        let Some(wait) = self.offer(&mut item, true)? else {
+            return Ok(());
+        };
+        let deadline = Instant::now() + wait;
         loop {
             // Registered before looking, so that room made in between is not missed.
             let space = self.space.notified();
             tokio::pin!(space);
             space.as_mut().enable();
-            let Some(wait) = self.offer(&mut item, deadline.is_none())? else {
+            if self.offer(&mut item, false)?.is_none() {
                 return Ok(());
-            };
-            let until = *deadline.get_or_insert_with(|| Instant::now() + wait);
-            if timeout_at(until, space).await.is_err() {
+            }
+            if timeout_at(deadline, space).await.is_err() {
                 let mut state = self.lock();
                 if state.items.len() >= self.capacity {
                     state.lagging = true;

@@ -1,103 +1,108 @@
+use super::host::Host;
 use super::id::Origin;
+use bytes::Bytes;
 use std::collections::HashMap;
-use std::sync::Arc;
 
-/// Gives the events of one publisher their place: a slot for each topic, and a sequence within it.
+/// Numbers the events of one publisher: each topic gets a slot, and each event of it the next number.
 ///
-/// An id has room for 4,095 slots, and a slot is never given to a second topic: a subscriber would take the change for a gap. Topics beyond
-/// that share slot 0, which nobody tracks; ids stay unique there too.
+/// There are 4,095 slots, and none is given twice; events of further topics carry slot 0 and are not tracked.
 #[derive(Debug)]
 pub(crate) struct Sequencer {
     publisher: u64,
-    slots: HashMap<Arc<str>, Slot>,
-    /// The last sequence of slot 0.
+    topics: HashMap<Box<str>, Topic>,
     untracked: u64,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Topic {
+    name: Bytes,
     slot: u16,
-    /// The last sequence given out.
-    last: u64,
+    sequence: u64,
 }
 
 impl Sequencer {
-    pub(crate) fn new(publisher: u64) -> Self {
+    pub(crate) fn new(host: &dyn Host) -> Self {
         Self {
-            publisher,
-            slots: HashMap::new(),
+            publisher: Origin::new_publisher(host),
+            topics: HashMap::new(),
             untracked: 0,
         }
     }
 
-    /// The place of the next event of this topic.
-    pub(crate) fn next(&mut self, topic: &str) -> Origin {
-        let (slot, sequence) = self.place(topic);
-        Origin {
-            publisher: self.publisher,
-            slot,
-            sequence,
+    /// The next event of this topic: where it comes from, and the topic as bytes that are shared by all events of it.
+    pub(crate) fn next(&mut self, topic: &str) -> (Origin, Bytes) {
+        let publisher = self.publisher;
+        if let Some(known) = self.topics.get_mut(topic) {
+            known.sequence += 1;
+            return (
+                Origin {
+                    publisher,
+                    slot: known.slot,
+                    sequence: known.sequence,
+                },
+                known.name.clone(),
+            );
         }
-    }
-
-    fn place(&mut self, topic: &str) -> (u16, u64) {
-        if let Some(slot) = self.slots.get_mut(topic) {
-            slot.last += 1;
-            return (slot.slot, slot.last);
+        let name = Bytes::copy_from_slice(topic.as_bytes());
+        if self.topics.len() < usize::from(Origin::MAX_SLOT) {
+            let slot = self.topics.len() as u16 + 1;
+            self.topics.insert(
+                topic.into(),
+                Topic {
+                    name: name.clone(),
+                    slot,
+                    sequence: 1,
+                },
+            );
+            return (
+                Origin {
+                    publisher,
+                    slot,
+                    sequence: 1,
+                },
+                name,
+            );
         }
-        match u16::try_from(self.slots.len() + 1) {
-            Ok(slot) if slot <= Origin::MAX_SLOT => {
-                self.slots.insert(topic.into(), Slot { slot, last: 1 });
-                (slot, 1)
-            }
-            _ => {
-                self.untracked += 1;
-                (0, self.untracked)
-            }
-        }
+        self.untracked += 1;
+        (
+            Origin {
+                publisher,
+                slot: 0,
+                sequence: self.untracked,
+            },
+            name,
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use crate::host::SystemHost;
 
-    fn place(sequencer: &mut Sequencer, topic: &str) -> (u16, u64) {
-        let origin = sequencer.next(topic);
-        assert_eq!(origin.publisher, 7);
-        (origin.slot, origin.sequence)
+    #[test]
+    fn each_topic_counts_for_itself() {
+        let mut sequencer = Sequencer::new(&SystemHost);
+        let mut next = |topic: &str| {
+            let (origin, name) = sequencer.next(topic);
+            assert_eq!(name, topic);
+            (origin.slot, origin.sequence)
+        };
+        assert_eq!(
+            [next("a"), next("b"), next("a"), next("a"), next("b")],
+            [(1, 1), (2, 1), (1, 2), (1, 3), (2, 2)]
+        );
     }
 
     #[test]
-    fn each_topic_counts_for_itself_from_one() {
-        let mut sequencer = Sequencer::new(7);
-        assert_eq!(place(&mut sequencer, "a"), (1, 1));
-        assert_eq!(place(&mut sequencer, "b"), (2, 1));
-        assert_eq!(place(&mut sequencer, "a"), (1, 2));
-        assert_eq!(place(&mut sequencer, "a"), (1, 3));
-        assert_eq!(place(&mut sequencer, "b"), (2, 2));
-    }
-
-    #[test]
-    fn topics_beyond_the_last_slot_are_untracked_and_bounded() {
-        let mut sequencer = Sequencer::new(7);
+    fn slots_are_bounded_and_ids_stay_unique() {
+        let mut sequencer = Sequencer::new(&SystemHost);
         for i in 0..4095 {
-            assert_eq!(place(&mut sequencer, &format!("t.{i}")), (i + 1, 1));
+            assert_ne!(sequencer.next(&i.to_string()).0.slot, 0);
         }
-        assert_eq!(place(&mut sequencer, "more"), (0, 1));
-        assert_eq!(place(&mut sequencer, "more"), (0, 2));
-        assert_eq!(place(&mut sequencer, "other"), (0, 3));
-        assert_eq!(place(&mut sequencer, "t.4094"), (4095, 2));
-        assert_eq!(sequencer.slots.len(), 4095);
-    }
-
-    #[test]
-    fn no_two_ids_are_the_same() {
-        let mut sequencer = Sequencer::new(7);
-        let mut seen = HashSet::new();
-        for i in 0..10_000 {
-            assert!(seen.insert(sequencer.next(&format!("t.{}", i % 5_000)).id()));
-        }
+        let (first, second) = (sequencer.next("more").0, sequencer.next("more").0);
+        assert_eq!((first.slot, second.slot), (0, 0));
+        assert_ne!(first.id(), second.id());
+        assert_eq!(sequencer.next("7").0.sequence, 2);
     }
 }

@@ -3,7 +3,7 @@ use super::event::Event;
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// Where a broker delivers events inside its own process: a [`LocalBus`](crate::LocalBus), a log, a database, a web socket.
+/// Where a broker delivers events inside its own process: a [`LocalBus`](crate::LocalBus), a log, a database, a dashboard.
 ///
 /// Each sink has a bounded queue and a task of its own: a slow one, or one that fails or panics, is felt by nobody else.
 ///

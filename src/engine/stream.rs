@@ -3,8 +3,8 @@ use super::handler::{Ending, settle};
 use super::queue::Queue;
 use distbus_transport::{Counters, DropReason};
 use futures_core::Stream;
+use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -53,7 +53,7 @@ pub struct EventStream {
     counters: Arc<Counters>,
     /// Taken from the queue, not yet handed out: one lock a batch.
     batch: std::vec::IntoIter<Event>,
-    waiting: Option<Pin<Box<dyn Future<Output = Option<Vec<Event>>> + Send>>>,
+    waiting: Option<BoxFuture<'static, Option<Vec<Event>>>>,
     on_drop: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -89,10 +89,11 @@ impl EventStream {
             let queue = &self.queue;
             let waiting = self.waiting.get_or_insert_with(|| {
                 let queue = Arc::clone(queue);
-                Box::pin(async move {
+                let next = async move {
                     let mut batch = Vec::new();
                     queue.pop_many(Self::BATCH, &mut batch).await.then_some(batch)
-                })
+                };
+                Box::pin(next) as BoxFuture<'static, _>
             });
             let Poll::Ready(batch) = waiting.as_mut().poll(cx) else {
                 return Poll::Pending;

@@ -7,6 +7,10 @@ pub(crate) const RESERVED_PREFIX: &str = "aiodistbus.eventbus.";
 pub const PULSE: &str = "aiodistbus.eventbus.pulse";
 /// The broker, or a local bus, closes. No data.
 pub const CLOSE: &str = "aiodistbus.eventbus.close";
+/// What a client says first, on the control channel.
+pub(crate) const HELLO: &str = "aiodistbus.eventbus.connect";
+/// What the broker answers.
+pub(crate) const HANDSHAKE: &str = "aiodistbus.eventbus.handshake";
 /// Where readiness probes and flush markers travel. Relayed as any event, seen by no handler.
 pub(crate) const PROBE_PREFIX: &str = "distbus.probe.";
 /// The pattern that matches every topic.

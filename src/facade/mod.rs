@@ -1,3 +1,6 @@
-//! The pieces put together: formats, transports and the engine, with what most programs want as defaults.
+//! Where the engine meets the transports and the codec that it speaks by default.
 
 mod local;
+mod network;
+
+pub use network::DefaultCodec;

@@ -115,6 +115,11 @@ impl Codec for Json {
         write::event(event, body);
     }
 
+    /// An object that is not UTF-8 ends the receive loop of every Python client that gets it. Bodies of other codecs pass.
+    fn admits(&self, body: &[u8]) -> bool {
+        body.first() != Some(&b'{') || std::str::from_utf8(body).is_ok()
+    }
+
     fn read_event(&self, topic: &str, body: &Bytes, arena: &mut BytesMut) -> Result<Opened, CodecError> {
         if let Some(event) = read::usual(topic, body, arena) {
             return Ok(event);

@@ -47,12 +47,6 @@ pub struct LocalBus(Arc<Core>);
 
 impl LocalBus {
     /// A bus with this codec, and everything else as [`LocalBusBuilder`] has it by default.
-    ///
-    /// ```
-    /// use distbus::{LocalBus, MessagePack};
-    ///
-    /// let bus = LocalBus::with_codec(MessagePack);
-    /// ```
     pub fn with_codec(codec: impl Codec) -> Self {
         LocalBusBuilder::with_codec(codec).build()
     }
@@ -157,11 +151,11 @@ impl LocalBus {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_with_id<T>(&self, topic: &str, value: T, id: EventId) -> Result<(), Error>
+    pub async fn emit_with_id<T>(&self, topic: &str, value: T, id: impl Into<EventId>) -> Result<(), Error>
     where
         T: Serialize + Send + Sync + 'static,
     {
-        let pending = self.send(topic, Typed::new(value, Value::new).with_id(id))?;
+        let pending = self.send(topic, Typed::new(value, Value::new).with_id(id.into()))?;
         self.finish(pending).await
     }
 

@@ -8,7 +8,7 @@ use crate::engine::event::{Event, Payload};
 use crate::engine::payload::DynCodec;
 use crate::engine::sequencer::Sequencer;
 use crate::engine::topic::Pattern;
-use crate::{CloseReport, EventId, Host, Origin};
+use crate::{CloseReport, EventId, Host};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
@@ -55,7 +55,7 @@ const CLOSED: u8 = 2;
 
 impl Core {
     pub(super) fn new(settings: Settings, codec: Arc<dyn DynCodec>, host: Arc<dyn Host>) -> Arc<Self> {
-        let publisher = Origin::new_publisher(&*host);
+        let sequencer = Mutex::new(Sequencer::new(&*host));
         Arc::new(Self {
             table: ArcSwap::default(),
             owners: Mutex::default(),
@@ -73,7 +73,7 @@ impl Core {
             settings,
             codec,
             host,
-            sequencer: Mutex::new(Sequencer::new(publisher)),
+            sequencer,
             last_number: AtomicU64::new(0),
         })
     }
@@ -114,7 +114,7 @@ impl Core {
 
     /// An event of this process.
     pub(super) fn make_event(&self, topic: &str, id: Option<EventId>, payload: Payload) -> Event {
-        let id = id.unwrap_or_else(|| lock(&self.sequencer).next(topic).id());
+        let id = id.unwrap_or_else(|| lock(&self.sequencer).next(topic).0.id());
         let (topic, codec) = (topic.into(), Arc::clone(&self.codec));
         Event::new(topic, id, self.host.now(), payload, codec, None)
     }

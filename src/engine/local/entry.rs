@@ -279,7 +279,7 @@ impl EntryPoint {
     ///
     /// # Errors
     /// As [`LocalBus::emit`].
-    pub async fn emit_with_id<T>(&self, topic: &str, value: T, id: EventId) -> Result<(), Error>
+    pub async fn emit_with_id<T>(&self, topic: &str, value: T, id: impl Into<EventId>) -> Result<(), Error>
     where
         T: Serialize + Send + Sync + 'static,
     {

@@ -60,6 +60,10 @@ reasons! {
         Undecodable = "undecodable",
         /// An event that already crossed this bridge.
         Loop = "loop",
+        /// A connection that ended in the middle of a message.
+        Truncated = "truncated",
+        /// A peer that took nothing of what waited for it, or answered no heartbeat, for too long.
+        Stalled = "stalled",
     }
 }
 
@@ -101,9 +105,9 @@ impl<R: Reason> Default for Tally<R> {
 }
 
 impl<R: Reason> Tally<R> {
-    /// Counts `n` more.
-    pub fn add(&self, reason: R, n: u64) {
-        self.counts[reason.index()].fetch_add(n, Relaxed);
+    /// Counts `n` more, and returns how many there are now.
+    pub fn add(&self, reason: R, n: u64) -> u64 {
+        self.counts[reason.index()].fetch_add(n, Relaxed) + n
     }
 
     /// How many so far.

@@ -35,6 +35,30 @@ pub trait Transport: Send + Sync + 'static {
     ) -> Result<ClientLink, TransportError>;
 }
 
+#[async_trait]
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        (**self).guarantees()
+    }
+
+    async fn bind(&self, endpoint: &Endpoint, limits: &Limits) -> Result<BrokerLink, TransportError> {
+        (**self).bind(endpoint, limits).await
+    }
+
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        peer: &PeerId,
+        limits: &Limits,
+    ) -> Result<ClientLink, TransportError> {
+        (**self).connect(endpoint, peer, limits).await
+    }
+}
+
 /// The broker's side: two halves that move to different tasks, or not.
 ///
 /// Dropping both halves without [`BrokerOutbound::close`] closes all sockets too, and frees the endpoint.

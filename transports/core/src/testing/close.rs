@@ -1,10 +1,8 @@
 //! Closing: what was accepted is handed over, then everything ends.
 
 use super::{Subject, numbered, numbers, soon, within};
-use crate::{BrokerInbox, ClientInbox, DropReason, Limits, SlowConsumer, TransportError};
+use crate::{BrokerInbox, ClientInbox, Limits, TransportError};
 use std::fmt::Debug;
-use std::time::Duration;
-use tokio::time::Instant;
 
 fn closed<T: Debug>(what: &str, answer: Result<T, TransportError>) {
     assert!(
@@ -148,70 +146,4 @@ pub async fn what_a_broker_had_received_comes_before_closed(subject: Subject) {
     closed("recv", Err::<(), _>(within("recv", ended).await));
     let received = numbers(&inbox.frames);
     assert!([0, 1, 2].starts_with(&received), "received {received:?}");
-}
-
-/// Closing waits for a subscriber that does not receive until the deadline, no longer; what it leaves is reported and counted.
-pub async fn closing_gives_up_at_its_deadline(subject: Subject) {
-    let complete = subject.promises("every drop counted", |g| {
-        g.drop_accounting == crate::DropAccounting::Complete
-    });
-    if !complete || !subject.promises_limits() {
-        return;
-    }
-    let limits = Limits::default()
-        .with_queue_bytes(64 << 10)
-        .with_slow_consumer(SlowConsumer::DropNewest);
-    let relay = subject.relay(&limits).await;
-    let mut stalled = subject.client(&relay, "stalled", &limits).await;
-    stalled.subscribe("load").await;
-    stalled.ready().await;
-    super::slow::overflow(&relay).await;
-    let started = Instant::now();
-    let report = relay.close(started + Duration::from_millis(200)).await;
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "close took {:?}",
-        started.elapsed()
-    );
-    let after = relay.counters.snapshot();
-    assert!(report.undelivered > 0, "a full queue and nothing undelivered");
-    assert_eq!(
-        after.dropped_by(DropReason::Closed),
-        report.undelivered,
-        "copies counted and reported"
-    );
-    assert_eq!(
-        (after.in_flight(), after.queued_bytes),
-        (0, 0),
-        "something is left"
-    );
-    drop(stalled);
-}
-
-/// What waits for a client that leaves is dropped and counted.
-pub async fn a_client_that_leaves_frees_its_queue(subject: Subject) {
-    let complete = subject.promises("every drop counted", |g| {
-        g.drop_accounting == crate::DropAccounting::Complete
-    });
-    if !complete || !subject.promises_limits() {
-        return;
-    }
-    let limits = Limits::default()
-        .with_queue_bytes(64 << 10)
-        .with_slow_consumer(SlowConsumer::DropNewest);
-    let relay = subject.relay(&limits).await;
-    let mut client = subject.client(&relay, "client", &limits).await;
-    client.subscribe("load").await;
-    client.ready().await;
-    super::slow::overflow(&relay).await;
-    assert!(
-        relay.counters.snapshot().queued_bytes > 0,
-        "a full queue holds no bytes"
-    );
-    drop(client);
-    super::eventually("its queue being dropped and counted", || {
-        let now = relay.counters.snapshot();
-        now.dropped_by(DropReason::Disconnected) > 0 && now.in_flight() == 0 && now.queued_bytes == 0
-    })
-    .await;
 }

@@ -54,7 +54,7 @@ pub async fn a_reply_reaches_only_its_peer(subject: Subject) {
         clients.push(client);
     }
     for round in ["first\0", "second\u{ff}"] {
-        for client in &clients {
+        for client in &mut clients {
             let message = format!("{round} for {}", client.id);
             relay
                 .reply(&client.id, message)

@@ -24,8 +24,8 @@ pub async fn the_broker_hears_who_comes_and_goes(subject: Subject) {
     let relay = subject.relay(&limits).await;
     let mut polite = subject.client(&relay, "polite", &limits).await;
     let rude = subject.client(&relay, "rude", &limits).await;
-    for client in [&polite, &rude] {
-        relay.signal(&BrokerSignal::Connected(client.id.clone())).await;
+    for id in [polite.id.clone(), rude.id.clone()] {
+        relay.signal(&BrokerSignal::Connected(id)).await;
     }
     assert_eq!(relay.counters.snapshot().clients, 2);
     within("closing a client", polite.outbound.close(soon())).await;

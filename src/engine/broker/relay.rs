@@ -1,0 +1,211 @@
+use super::forward::Forwards;
+use super::stats::Relayed;
+use crate::codec::{Codec, Envelope, PayloadKind};
+use crate::engine::host::Host;
+use crate::engine::id::Origin;
+use crate::engine::rejects::reject;
+use crate::engine::topic::{CLOSE, HANDSHAKE, HELLO, PULSE, RESERVED_PREFIX};
+use bytes::{Bytes, BytesMut};
+use distbus_transport::{
+    BrokerInbound, BrokerInbox, BrokerOutbound, BrokerSignal, CloseReport, Frame, Limits, Reject,
+    TransportError,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+
+/// What a broker's handles ask of its task.
+pub(crate) enum Command {
+    /// Answered once all that was received before is with the sinks and in the subscribers' queues.
+    Barrier(oneshot::Sender<()>),
+    Close {
+        deadline: Instant,
+        done: oneshot::Sender<CloseReport>,
+    },
+}
+
+/// The one task of a broker: receives batches, verifies them, gives what is good to subscribers and sinks, and pulses.
+/// When it ends, the pulses end with it.
+pub(crate) struct Relay<C> {
+    pub(crate) codec: C,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) limits: Limits,
+    pub(crate) strict: bool,
+    pub(crate) pulse: Duration,
+    pub(crate) inbound: Box<dyn BrokerInbound>,
+    pub(crate) outbound: Box<dyn BrokerOutbound>,
+    pub(crate) forwards: Arc<Forwards>,
+    pub(crate) counts: Arc<Relayed>,
+    pub(crate) arena: BytesMut,
+}
+
+/// When closing, nothing new for this long means that all is in.
+const QUIET: Duration = Duration::from_millis(20);
+
+impl<C: Codec> Relay<C> {
+    /// Until it is closed. `Err` when the transport ended first.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<(), TransportError> {
+        let mut inbox = BrokerInbox::default();
+        let mut pulses = interval(self.pulse);
+        pulses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            inbox.clear();
+            // Biased: commands and pulses are few, and must not wait for a lull.
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(Command::Barrier(done)) => drop(done.send(())),
+                    Some(Command::Close { deadline, done }) => {
+                        // Nobody waits for the report any more: it was only information.
+                        let _ = done.send(self.close(deadline).await);
+                        return Ok(());
+                    }
+                    None => return Ok(()),
+                },
+                _ = pulses.tick() => {
+                    self.announce(PULSE).await?;
+                    self.counts.pulses.fetch_add(1, Relaxed);
+                }
+                received = self.inbound.recv(&mut inbox) => {
+                    let relayed = self.take(&mut inbox).await;
+                    received.and(relayed)?;
+                }
+            }
+        }
+    }
+
+    /// Relays one batch.
+    async fn take(&mut self, inbox: &mut BrokerInbox) -> Result<(), TransportError> {
+        for signal in inbox.signals.drain(..) {
+            self.answer(signal).await;
+        }
+        let frames = &mut inbox.frames;
+        if frames.is_empty() {
+            return Ok(());
+        }
+        self.counts.received.fetch_add(frames.len() as u64, Relaxed);
+        frames.retain(|frame| match Self::fault(&self.codec, &self.limits, frame) {
+            None => true,
+            Some(reason) => {
+                reject(&self.counts.rejected, reason, frame.topic());
+                false
+            }
+        });
+        if self.strict {
+            self.keep_readable(frames);
+        }
+        self.outbound.publish(frames).await?;
+        self.counts.relayed.fetch_add(frames.len() as u64, Relaxed);
+        self.forwards.offer(frames).await;
+        Ok(())
+    }
+
+    /// Why a frame must not be relayed.
+    fn fault(codec: &C, limits: &Limits, frame: &Frame) -> Option<Reject> {
+        let (topic, body) = (frame.topic(), frame.body());
+        if !frame.is_intact() {
+            Some(Reject::Checksum)
+        } else if std::str::from_utf8(topic).is_err() {
+            Some(Reject::NotUtf8)
+        } else if topic.starts_with(RESERVED_PREFIX.as_bytes()) {
+            Some(Reject::Reserved)
+        } else if topic.len() > limits.topic_bytes || body.len() > limits.event_bytes {
+            Some(Reject::TooLarge)
+        } else if !codec.admits(body) {
+            Some(Reject::Undecodable)
+        } else {
+            None
+        }
+    }
+
+    /// Strict: each event must be one in this broker's codec, and name the topic it comes under.
+    fn keep_readable(&mut self, frames: &mut Vec<Frame>) {
+        let Self {
+            codec, arena, counts, ..
+        } = self;
+        frames.retain(|frame| {
+            let topic = std::str::from_utf8(frame.topic()).unwrap_or_default();
+            // Probes name another topic on purpose.
+            let probe = topic.starts_with(crate::engine::topic::PROBE_PREFIX);
+            let opened = codec.read_event(topic, frame.body(), arena);
+            let good = opened.is_ok_and(|opened| opened.same_topic || probe);
+            if !good {
+                reject(&counts.rejected, Reject::Undecodable, frame.topic());
+            }
+            good
+        });
+    }
+
+    async fn answer(&mut self, signal: BrokerSignal) {
+        match signal {
+            BrokerSignal::Control { peer, message } if message == HELLO => {
+                self.counts.handshakes.fetch_add(1, Relaxed);
+                let answer = Bytes::from_static(HANDSHAKE.as_bytes());
+                if let Err(error) = self.outbound.reply(&peer, answer).await {
+                    tracing::debug!(%peer, %error, "a client left before its handshake");
+                }
+            }
+            BrokerSignal::Control { peer, message } => {
+                let count = self.counts.rejected.add(Reject::Control, 1);
+                if count.is_power_of_two() {
+                    tracing::warn!(%peer, bytes = message.len(), count, "a control message that means nothing was ignored");
+                }
+            }
+            other => tracing::debug!(?other, "presence"),
+        }
+    }
+
+    /// Publishes an event of the broker's own, without data.
+    async fn announce(&mut self, topic: &'static str) -> Result<(), TransportError> {
+        let id = Origin {
+            publisher: Origin::new_publisher(&*self.host),
+            slot: 0,
+            sequence: 0,
+        }
+        .id();
+        let envelope = Envelope {
+            topic,
+            data: None,
+            kind: PayloadKind::Unknown,
+            id: &id,
+            timestamp: self.host.now(),
+        };
+        let mut body = BytesMut::new();
+        self.codec.write_event(&envelope, &mut body);
+        let frame = Frame::sealed(Bytes::from_static(topic.as_bytes()), body.freeze());
+        self.outbound.publish(std::slice::from_ref(&frame)).await?;
+        self.forwards.offer(&[frame]).await;
+        Ok(())
+    }
+
+    /// Relays what is still coming in, announces the end, drains, closes.
+    async fn close(mut self, deadline: Instant) -> CloseReport {
+        let mut inbox = BrokerInbox::default();
+        // Leaves half of the time for what is queued, should somebody never stop sending.
+        let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+        loop {
+            inbox.clear();
+            let quiet = (Instant::now() + QUIET).min(half);
+            match timeout_at(quiet, self.inbound.recv(&mut inbox)).await {
+                Ok(Ok(())) if Instant::now() < half => {
+                    if self.take(&mut inbox).await.is_err() {
+                        break;
+                    }
+                }
+                _ => break,
+            }
+        }
+        if let Err(error) = self.announce(CLOSE).await {
+            tracing::warn!(%error, "clients could not be told that the broker closes");
+        }
+        let waiting = timeout_at(deadline, self.forwards.idle()).await;
+        if waiting.is_err() {
+            tracing::warn!("a sink was still busy when the time to close was over");
+        }
+        let abandoned = self.forwards.close();
+        let report = self.outbound.close(deadline).await;
+        CloseReport::undelivered(report.undelivered + abandoned)
+    }
+}

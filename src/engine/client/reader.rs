@@ -1,0 +1,120 @@
+use super::core::{ClosedBy, Core, ended, ended_by_user};
+use crate::codec::Codec;
+use crate::engine::liveness::Liveness;
+use crate::engine::topic::{CLOSE, HANDSHAKE, PROBE_PREFIX, PULSE, RESERVED_PREFIX};
+use distbus_transport::{ClientInbound, ClientInbox, ClientSignal, Frame, Reject};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{MissedTickBehavior, interval_at};
+
+/// Frames on their way to the handlers, with the room that they take up.
+pub(crate) struct Batch {
+    pub(crate) frames: Vec<Frame>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Owns the inbound half. Looks after what concerns the client itself at once, whatever the handlers are doing; hands all else to the
+/// dispatcher, and stops reading when that one is behind: the broker then sees a slow consumer.
+pub(crate) struct Reader<C> {
+    pub(crate) core: Arc<Core<C>>,
+    pub(crate) inbound: Box<dyn ClientInbound>,
+    pub(crate) to_handlers: mpsc::Sender<Batch>,
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) handshake: Arc<Notify>,
+    pub(crate) pulse_ttl: Duration,
+    pub(crate) pulse_limit: u32,
+}
+
+impl<C: Codec> Reader<C> {
+    pub(crate) async fn run(mut self) {
+        let mut inbox = ClientInbox::default();
+        let mut liveness = Liveness::new(self.pulse_limit);
+        let mut checks = interval_at(tokio::time::Instant::now() + self.pulse_ttl, self.pulse_ttl);
+        // After a long stall of the handlers one check is enough: what came meanwhile is read first.
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut status = self.core.status.subscribe();
+        loop {
+            inbox.clear();
+            let received = tokio::select! {
+                biased;
+                () = ended(&mut status) => return,
+                received = self.inbound.recv(&mut inbox) => received,
+                _ = checks.tick() => {
+                    if liveness.check() {
+                        self.core.end(ClosedBy::Disrupted);
+                        return;
+                    }
+                    continue;
+                }
+            };
+            liveness.heard();
+            for signal in inbox.signals.drain(..) {
+                match signal {
+                    ClientSignal::Control(message) if message == HANDSHAKE => self.handshake.notify_one(),
+                    _ => self.core.inbound.reject(Reject::Control, b"a control message"),
+                }
+            }
+            let closed = self.take_own(&mut inbox.frames);
+            if !inbox.frames.is_empty() && self.hand_over(&mut inbox.frames).await.is_none() {
+                return;
+            }
+            if closed {
+                self.core.end(ClosedBy::Broker);
+            } else if let Err(error) = received {
+                self.core.end(ClosedBy::Lost(error.to_string()));
+            } else {
+                continue;
+            }
+            return;
+        }
+    }
+
+    /// Takes out what is not for handlers alone; true when the broker closes.
+    fn take_own(&self, frames: &mut Vec<Frame>) -> bool {
+        let inbound = &self.core.inbound;
+        inbound.received.fetch_add(frames.len() as u64, Relaxed);
+        let mut closed = false;
+        frames.retain(|frame| {
+            let topic = frame.topic();
+            if topic.starts_with(PROBE_PREFIX.as_bytes()) {
+                if frame.is_intact() {
+                    self.core.probes.came(topic);
+                    inbound.internal.fetch_add(1, Relaxed);
+                } else {
+                    inbound.reject(Reject::Checksum, topic);
+                }
+                return false;
+            }
+            if topic.starts_with(RESERVED_PREFIX.as_bytes()) && frame.is_intact() {
+                closed |= *topic == CLOSE;
+                // Only one who asked for exactly this topic is told.
+                let wanted = [PULSE, CLOSE]
+                    .into_iter()
+                    .any(|own| *topic == own && !self.core.table().matching(own).is_empty());
+                if !wanted {
+                    inbound.internal.fetch_add(1, Relaxed);
+                }
+                return wanted;
+            }
+            true
+        });
+        closed
+    }
+
+    async fn hand_over(&mut self, frames: &mut Vec<Frame>) -> Option<()> {
+        let cost: usize = frames.iter().map(Frame::cost).sum();
+        let most = self.core.limits.queue_bytes.min(Semaphore::MAX_PERMITS >> 1);
+        let permits = u32::try_from(cost.min(most)).unwrap_or(u32::MAX);
+        let mut status = self.core.status.subscribe();
+        tokio::select! {
+            room = Arc::clone(&self.room).acquire_many_owned(permits) => {
+                let batch = Batch { frames: std::mem::take(frames), _room: room.ok()? };
+                self.to_handlers.send(batch).await.ok()
+            }
+            // The user closed while the handlers were behind: what they have not got is reported as undelivered.
+            () = ended_by_user(&mut status) => None,
+        }
+    }
+}
