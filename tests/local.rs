@@ -178,16 +178,22 @@ async fn another_type_goes_through_the_codec_and_a_mismatch_is_counted() {
 async fn a_local_value_needs_no_serialization_and_reaches_only_its_type() {
     struct Handle(AtomicUsize);
     let (bus, lab) = lab();
-    lab.on_local("h", |h: Arc<Handle>| async move { drop(h.0.fetch_add(1, SeqCst)) })
+    lab.on_local("h", |h: Arc<Handle>| async move {
+            h.0.fetch_add(1, SeqCst);
+        } })
         .unwrap();
     bus.entry("b")
-        .on_local_sync("h", |h: &Handle| drop(h.0.fetch_add(10, SeqCst)))
+        .on_local_sync("h", |h: &Handle| {
+            h.0.fetch_add(10, SeqCst);
+        })
         .unwrap();
     bus.entry("c").on_sync("h", not_called::<Temperature>).unwrap();
     let handle = Arc::new(Handle(AtomicUsize::new(0)));
     let h = Arc::clone(&handle);
     bus.entry("d")
-        .on_local_sync("h2", move |_: &Handle| drop(h.0.fetch_add(100, SeqCst)))
+        .on_local_sync("h2", move |_: &Handle| {
+            h.0.fetch_add(100, SeqCst);
+        })
         .unwrap();
     bus.emit_local("h", Handle(AtomicUsize::new(0))).await.unwrap();
     bus.emit_local("h2", Handle(AtomicUsize::new(0))).await.unwrap();
@@ -440,7 +446,9 @@ async fn a_full_stream_holds_the_emitter_up_once_a_stall_and_counts() {
     let seen = Arc::new(AtomicUsize::new(0));
     let s = Arc::clone(&seen);
     bus.entry("fast")
-        .on_sync("a", move |_: &u32| drop(s.fetch_add(1, SeqCst)))
+        .on_sync("a", move |_: &u32| {
+            s.fetch_add(1, SeqCst);
+        })
         .unwrap();
     let start = Instant::now();
     for i in 0..10_u32 {
@@ -650,7 +658,9 @@ fn emitters_in_parallel_while_others_subscribe_and_leave() {
     let sum = Arc::new(AtomicU64::new(0));
     let s = Arc::clone(&sum);
     bus.entry("steady")
-        .on_sync("n", move |n: &u64| drop(s.fetch_add(*n, SeqCst)))
+        .on_sync("n", move |n: &u64| {
+            s.fetch_add(*n, SeqCst);
+        })
         .unwrap();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
