@@ -100,5 +100,6 @@ pub use engine::handler::Outcome;
 pub use facade::DefaultCodec;
 
 pub(crate) use engine::host;
+pub use engine::local::{EntryPoint, LocalBus, LocalBusBuilder};
 pub use engine::sink::LocalSink;
 pub use engine::stream::{EventStream, Received, Subscription};

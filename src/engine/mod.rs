@@ -8,6 +8,7 @@ pub(crate) mod host;
 pub(crate) mod id;
 pub(crate) mod index;
 pub(crate) mod liveness;
+pub(crate) mod local;
 pub(crate) mod payload;
 pub(crate) mod queue;
 pub(crate) mod rejects;

@@ -79,9 +79,31 @@ impl<V> Queue<V> {
         }
     }
 
+    /// As [`push`](Self::push), but gives the item back, not counted, where that would wait.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub(crate) fn push_now(&self, item: V) -> Result<Option<V>, Error> {
+        let state = self.lock();
+        let full = state.items.len() >= self.capacity && !state.closed && !state.lagging;
+        if full && matches!(self.policy, SlowConsumer::Block(_)) {
+            return Ok(Some(item));
+        }
+        let mut item = Some(item);
+        self.offer_locked(state, &mut item, true).map(|_| None)
+    }
+
     /// One try. `Some` is how long to wait before the next.
     fn offer(&self, item: &mut Option<V>, first: bool) -> Result<Option<std::time::Duration>, Error> {
-        let mut state = self.lock();
+        self.offer_locked(self.lock(), item, first)
+    }
+
+    fn offer_locked(
+        &self,
+        mut state: MutexGuard<'_, State<V>>,
+        item: &mut Option<V>,
+        first: bool,
+    ) -> Result<Option<std::time::Duration>, Error> {
         if state.closed {
             if !first {
                 self.counters.dropped.add(DropReason::Closed, 1);
@@ -197,6 +219,12 @@ impl<V> Queue<V> {
 
     pub(crate) fn len(&self) -> usize {
         self.lock().items.len()
+    }
+
+    /// How many are in it, or taken and not finished.
+    pub(crate) fn unfinished(&self) -> usize {
+        let state = self.lock();
+        state.items.len() + state.taken
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -1,0 +1,110 @@
+//! How a bus ends: the close event, then no more emissions, then what runs and waits is let out, until a deadline.
+
+use super::bus::LocalBus;
+use super::core::Core;
+use super::registration::Target;
+use super::source::Empty;
+use crate::{CLOSE, CloseReport, DropReason};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+impl LocalBus {
+    /// Closes the bus for all its handles, within the time that its builder was given (5 s by default).
+    ///
+    /// First the handlers of [`CLOSE`](crate::CLOSE) are called; they may still emit. Then every emission is refused with
+    /// [`Error::Closed`](crate::Error::Closed), and the bus waits for handlers that run, and for streams and bridges that have not been
+    /// emptied. What runs after that is dropped; what waits in a stream can still be read. Streams then end.
+    ///
+    /// Returns how many deliveries were not made by then. Closing again, or at the same time, returns the same report. Dropping the future
+    /// does not stop it. A handler that waits for it waits for itself, until the time is over: there, spawn it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distbus::Error> {
+    /// use distbus::{CLOSE, Error, LocalBus};
+    ///
+    /// let bus = LocalBus::new();
+    /// bus.entry("lab").on_sync(CLOSE, |_: &()| println!("good bye"))?;
+    /// assert_eq!(bus.close().await.undelivered, 0);
+    /// assert!(matches!(bus.emit("lab.temp", 21.5).await, Err(Error::Closed)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn close(&self) -> CloseReport {
+        self.close_within(self.core().settings.drain).await
+    }
+
+    /// As [`close`](Self::close), within this time.
+    pub async fn close_within(&self, time: Duration) -> CloseReport {
+        let core = self.core();
+        if !core.state.begun.swap(true, SeqCst) {
+            // A task, so that it ends whatever happens to whoever asked for it.
+            tokio::spawn(closing(Arc::clone(core), Instant::now() + time));
+        }
+        self.closed().await
+    }
+
+    /// Waits until the bus is closed, whoever closes it.
+    pub async fn closed(&self) -> CloseReport {
+        let mut report = self.core().state.report.subscribe();
+        match report.wait_for(Option::is_some).await {
+            Ok(report) => report.unwrap_or_default(),
+            // Cannot be: this handle keeps the sender.
+            Err(_) => CloseReport::default(),
+        }
+    }
+
+    /// Whether it refuses emissions.
+    pub fn is_closed(&self) -> bool {
+        self.core().is_closing()
+    }
+}
+
+async fn closing(core: Arc<Core>, deadline: Instant) {
+    match core.dispatch_exact(CLOSE, &mut Empty::default()) {
+        Ok(pending) => drop(timeout_at(deadline, core.run(pending)).await),
+        Err(error) => tracing::error!(%error, "the close event was not delivered"),
+    }
+    core.refuse();
+    drop(timeout_at(deadline, idle(&core)).await);
+    let mut undelivered = core.ledger.running();
+    core.kill();
+    let table = core.clear();
+    let mut queues = Vec::new();
+    table.for_each(&mut |registration| {
+        if let Some(queue) = registration.target.queue() {
+            queue.close();
+            queues.push(Arc::clone(registration));
+        }
+    });
+    for registration in queues {
+        let Some(queue) = registration.target.queue() else {
+            continue;
+        };
+        if timeout_at(deadline, queue.idle()).await.is_err() {
+            undelivered += queue.unfinished() as u64;
+            if matches!(registration.target, Target::Bridge(_)) {
+                queue.abandon(DropReason::Closed);
+            }
+        }
+    }
+    drop(table);
+    core.state
+        .report
+        .send_replace(Some(CloseReport::undelivered(undelivered)));
+}
+
+/// Waits until no handler runs.
+async fn idle(core: &Core) {
+    loop {
+        let ended = core.state.ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        if core.ledger.running() == 0 {
+            return;
+        }
+        ended.await;
+    }
+}

@@ -1,0 +1,234 @@
+use super::registration::Registration;
+use crate::engine::topic::{Pattern, Segment, check_emit, is_internal};
+use rapidhash::quality::RandomState;
+use rpds::HashTrieMapSync;
+use std::sync::Arc;
+
+/// Who is registered for what, as an immutable value: a change makes a new table that shares all but one path with the old one.
+///
+/// So an emitter reads a table that nobody writes to, and a change costs microseconds however many patterns there are.
+#[derive(Clone, Default)]
+pub(super) struct Table {
+    exact: Map<Arc<List>>,
+    wild: Node,
+}
+
+type Map<V> = HashTrieMapSync<Arc<str>, V, RandomState>;
+
+#[derive(Clone, Default)]
+struct Node {
+    names: Map<Arc<Node>>,
+    /// `+`
+    one: Option<Arc<Node>>,
+    /// Patterns that end here.
+    here: Option<Arc<List>>,
+    /// Patterns whose `*` comes next.
+    rest: Option<Arc<List>>,
+}
+
+/// All that is registered for one pattern, in the order in which it came.
+#[derive(Clone)]
+pub(super) struct List {
+    pub(super) all: Vec<Arc<Registration>>,
+    /// How many of them are handlers, as opposed to queues, which count for themselves.
+    pub(super) handlers: u64,
+    /// Whether one of them wants the value shared.
+    pub(super) shares: bool,
+    /// Whether the pattern is a topic that may be emitted to: then an emitter need not check again.
+    pub(super) emittable: bool,
+}
+
+impl List {
+    fn new(pattern: &Pattern, all: Vec<Arc<Registration>>) -> Self {
+        let handlers = all.iter().filter(|r| r.target.is_handler()).count() as u64;
+        let shares = all.iter().any(|r| r.target.wants_shared());
+        Self {
+            handlers,
+            shares,
+            emittable: pattern.is_exact() && check_emit(pattern.as_str()).is_ok(),
+            all,
+        }
+    }
+
+    /// Puts one in. A handler takes the place of the one that its entry point had here: then the answer is `false`.
+    fn put(place: &mut Option<Arc<Self>>, new: Arc<Registration>) -> bool {
+        let pattern = new.pattern.clone();
+        let mut all = place.as_ref().map_or_else(Vec::new, |list| list.all.clone());
+        let replaced = |r: &&mut Arc<Registration>| {
+            r.owner == new.owner && r.target.is_handler() && new.target.is_handler()
+        };
+        let added = match all.iter_mut().find(replaced) {
+            Some(place) => {
+                *place = new;
+                false
+            }
+            None => {
+                all.push(new);
+                true
+            }
+        };
+        *place = Some(Arc::new(Self::new(&pattern, all)));
+        added
+    }
+}
+
+/// The registrations that a removal took out.
+type Removed = Vec<Arc<Registration>>;
+
+impl Table {
+    /// What is registered for this very topic.
+    pub(super) fn exact(&self, topic: &str) -> Option<&Arc<List>> {
+        self.exact.get(topic)
+    }
+
+    /// Whether there are wildcard patterns at all.
+    pub(super) fn has_wild(&self) -> bool {
+        !self.wild.is_empty()
+    }
+
+    /// Calls `found` for each wildcard pattern that matches.
+    pub(super) fn for_each_wild<'a>(&'a self, topic: &str, found: &mut impl FnMut(&'a Arc<List>)) {
+        if !is_internal(topic) {
+            self.wild.walk(Some(topic), found);
+        }
+    }
+
+    /// Whether it is one more; `false` when it took the place of another.
+    pub(super) fn insert(&mut self, new: Arc<Registration>) -> bool {
+        let pattern = new.pattern.clone();
+        if !pattern.is_exact() {
+            let path: Vec<_> = pattern.segments().collect();
+            return self.wild.insert(&path, new);
+        }
+        let mut list = self.exact.get(pattern.as_str()).cloned();
+        let added = List::put(&mut list, new);
+        if let Some(list) = list {
+            self.exact.insert_mut(pattern.as_str().into(), list);
+        }
+        added
+    }
+
+    /// Calls `found` for everything that is registered.
+    pub(super) fn for_each(&self, found: &mut dyn FnMut(&Arc<Registration>)) {
+        for list in self.exact.values() {
+            list.all.iter().for_each(&mut *found);
+        }
+        self.wild.for_each(found);
+    }
+
+    /// Removes what `which` picks among the registrations for this very pattern.
+    pub(super) fn remove(
+        &mut self,
+        pattern: &Pattern,
+        which: &mut dyn FnMut(&Registration) -> bool,
+    ) -> Removed {
+        let mut removed = Removed::new();
+        if pattern.is_exact() {
+            let mut list = self.exact.get(pattern.as_str()).cloned();
+            take(&mut list, pattern, which, &mut removed);
+            match list {
+                Some(list) if !removed.is_empty() => self.exact.insert_mut(pattern.as_str().into(), list),
+                Some(_) => {}
+                None => drop(self.exact.remove_mut(pattern.as_str())),
+            }
+        } else {
+            let path: Vec<_> = pattern.segments().collect();
+            self.wild.remove(&path, pattern, which, &mut removed);
+        }
+        removed
+    }
+}
+
+fn take(
+    list: &mut Option<Arc<List>>,
+    pattern: &Pattern,
+    which: &mut dyn FnMut(&Registration) -> bool,
+    removed: &mut Removed,
+) {
+    let Some(old) = list else { return };
+    let (gone, kept): (Vec<_>, Vec<_>) = old.all.iter().cloned().partition(|r| which(r));
+    if gone.is_empty() {
+        return;
+    }
+    *list = (!kept.is_empty()).then(|| Arc::new(List::new(pattern, kept)));
+    removed.extend(gone);
+}
+
+impl Node {
+    fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.one.is_none() && self.here.is_none() && self.rest.is_none()
+    }
+
+    fn walk<'a>(&'a self, topic: Option<&str>, found: &mut impl FnMut(&'a Arc<List>)) {
+        let Some(topic) = topic else {
+            return self.here.iter().for_each(found);
+        };
+        self.rest.iter().for_each(&mut *found);
+        let (word, tail) = match topic.split_once('.') {
+            Some((word, tail)) => (word, Some(tail)),
+            None => (topic, None),
+        };
+        if let Some(node) = self.names.get(word) {
+            node.walk(tail, found);
+        }
+        if let Some(node) = &self.one {
+            node.walk(tail, found);
+        }
+    }
+
+    fn for_each(&self, found: &mut dyn FnMut(&Arc<Registration>)) {
+        for list in self.here.iter().chain(&self.rest) {
+            list.all.iter().for_each(&mut *found);
+        }
+        for node in self.names.values().chain(&self.one) {
+            node.for_each(found);
+        }
+    }
+
+    fn insert(&mut self, path: &[Segment<'_>], new: Arc<Registration>) -> bool {
+        match path {
+            [] => List::put(&mut self.here, new),
+            [Segment::Rest, ..] => List::put(&mut self.rest, new),
+            [Segment::One, tail @ ..] => {
+                Arc::make_mut(self.one.get_or_insert_default()).insert(tail, new)
+            }
+            [Segment::Name(name), tail @ ..] => {
+                let mut child = self.names.get(*name).map_or_else(Node::default, |n| Node::clone(n));
+                let added = child.insert(tail, new);
+                self.names.insert_mut((*name).into(), Arc::new(child));
+                added
+            }
+        }
+    }
+
+    /// Removes along a path, and prunes the nodes that are left empty.
+    fn remove(
+        &mut self,
+        path: &[Segment<'_>],
+        pattern: &Pattern,
+        which: &mut dyn FnMut(&Registration) -> bool,
+        removed: &mut Removed,
+    ) {
+        match path {
+            [] => take(&mut self.here, pattern, which, removed),
+            [Segment::Rest, ..] => take(&mut self.rest, pattern, which, removed),
+            [Segment::One, tail @ ..] => {
+                let Some(node) = &mut self.one else { return };
+                Arc::make_mut(node).remove(tail, pattern, which, removed);
+                if node.is_empty() {
+                    self.one = None;
+                }
+            }
+            [Segment::Name(name), tail @ ..] => {
+                let Some(node) = self.names.get(*name) else { return };
+                let mut node = Node::clone(node);
+                node.remove(tail, pattern, which, removed);
+                if node.is_empty() {
+                    self.names.remove_mut(*name);
+                } else if !removed.is_empty() {
+                    self.names.insert_mut((*name).into(), Arc::new(node));
+                }
+            }
+        }
+    }
+}
