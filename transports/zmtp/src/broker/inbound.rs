@@ -5,7 +5,7 @@ use crate::net::reader::{EventReader, Scratch};
 use crate::net::session::{End, beat};
 use crate::proto::SocketType;
 use async_trait::async_trait;
-use distbus_transport::{BrokerInbound, BrokerInbox, BrokerSignal, PeerId, TransportError};
+use distbus_transport::{BrokerInbound, BrokerInbox, BrokerSignal, Frame, PeerId, TransportError};
 use std::future::poll_fn;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -108,13 +108,15 @@ impl ZmtpBrokerInbound {
         let anchor = self.anchor.clone();
         let hub = &*anchor.hub;
         self.scratch.rewind();
+        let before = (inbox.frames.len(), inbox.signals.len());
+        let bound = inbox.frames.len() + BrokerInbox::BOUND;
         loop {
             let standing = hub
                 .mailbox
                 .collect(&mut inbox.signals, &mut self.rung, &mut self.arrivals);
-            self.read(hub, inbox);
+            self.read(hub, &mut inbox.frames, bound);
             self.poll_heartbeat(cx, hub);
-            if !inbox.is_empty() {
+            if before != (inbox.frames.len(), inbox.signals.len()) {
                 return Poll::Ready(Ok(()));
             }
             if standing == Standing::Closed {
@@ -127,7 +129,7 @@ impl ZmtpBrokerInbound {
     }
 
     /// Reads whoever has something, in turns, until there is nothing more or the batch is full.
-    fn read(&mut self, hub: &Hub, inbox: &mut BrokerInbox) {
+    fn read(&mut self, hub: &Hub, frames: &mut Vec<Frame>, bound: usize) {
         if self.rung.is_empty() && self.arrivals.is_empty() && self.hot.is_empty() {
             return;
         }
@@ -143,9 +145,9 @@ impl ZmtpBrokerInbound {
             }
         }
         let scratch = &mut self.scratch;
-        while inbox.room() > 0 && !self.hot.is_empty() {
+        while frames.len() < bound && !self.hot.is_empty() {
             self.hot.retain(|&id| {
-                if inbox.room() == 0 {
+                if frames.len() >= bound {
                     return true;
                 }
                 let Some(pull) = pulls.get(id) else {
@@ -156,10 +158,7 @@ impl ZmtpBrokerInbound {
                 };
                 bell.reset();
                 let mut cx = Context::from_waker(waker);
-                match pull
-                    .reader
-                    .poll_events(&mut cx, scratch, &mut inbox.frames, &hub.counters)
-                {
+                match pull.reader.poll_events(&mut cx, scratch, frames, &hub.counters) {
                     Poll::Ready(Ok(())) => return true,
                     Poll::Pending => pull.listed = false,
                     Poll::Ready(Err(end)) => over(hub, &mut pulls, id, &end),

@@ -41,6 +41,8 @@ impl ZmtpClientInbound {
     ) -> Poll<Result<(), TransportError>> {
         let line = self.anchor.0.clone();
         self.scratch.rewind();
+        let before = (inbox.frames.len(), inbox.signals.len());
+        let bound = inbox.frames.len() + ClientInbox::BOUND;
         loop {
             let standing = line
                 .mailbox
@@ -48,14 +50,14 @@ impl ZmtpClientInbound {
             if standing == Standing::Closed {
                 self.reader = None;
             }
-            while let Some(reader) = self.reader.as_mut().filter(|_| inbox.room() > 0) {
+            while let Some(reader) = self.reader.as_mut().filter(|_| inbox.frames.len() < bound) {
                 match reader.poll_events(cx, &mut self.scratch, &mut inbox.frames, &line.counters) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Pending => break,
                     Poll::Ready(Err(end)) => self.over(&end),
                 }
             }
-            if !inbox.is_empty() {
+            if before != (inbox.frames.len(), inbox.signals.len()) {
                 return Poll::Ready(Ok(()));
             }
             if self.reader.is_none() || self.waited_for_last_words(cx, standing) {
