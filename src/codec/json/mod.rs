@@ -2,6 +2,7 @@ mod digits;
 mod dtype;
 mod finite;
 mod read;
+mod scan;
 mod write;
 
 use super::{Codec, CodecError, Envelope, Opened};
