@@ -218,6 +218,36 @@ fn arrays(c: &mut Criterion) {
     }
 }
 
+/// What each event costs whatever its payload.
+fn envelopes(c: &mut Criterion) {
+    fn one<C: Codec>(c: &mut Criterion, codec: &C) {
+        let (id, timestamp) = parts();
+        let envelope = Envelope {
+            topic: TOPIC,
+            data: None,
+            kind: PayloadKind::Unknown,
+            id: &id,
+            timestamp,
+        };
+        let mut out = BytesMut::new();
+        codec.write_event(&envelope, &mut out);
+        let body = out.clone().freeze();
+        let mut group = c.benchmark_group(format!("envelope/{}", codec.name()));
+        group.bench_function("write", |b| {
+            b.iter(|| {
+                out.clear();
+                codec.write_event(black_box(&envelope), &mut out);
+            });
+        });
+        let mut arena = BytesMut::new();
+        group.bench_function("read", |b| {
+            b.iter(|| codec.read_event(TOPIC, black_box(&body), &mut arena));
+        });
+    }
+    one(c, &Json);
+    one(c, &MessagePack);
+}
+
 fn small_parts(c: &mut Criterion) {
     let (id, timestamp) = parts();
     let mut group = c.benchmark_group("part");
@@ -242,6 +272,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .without_plots();
-    targets = values, events, arrays, small_parts
+    targets = values, events, arrays, envelopes, small_parts
 }
 criterion_main!(benches);

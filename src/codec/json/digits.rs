@@ -125,7 +125,7 @@ fn read_block<const SPACES: usize>(window: &[u8; BLOCK + 4], out: &mut BytesMut)
     let mut commas = scan::commas(block);
     let bracket = scan::bracket(block);
     if let Some(at) = bracket {
-        // What follows the array is none of it.
+        // What follows the array is none of it. And so no number here holds a zero byte, which would pass for none.
         commas &= (1 << at) - 1;
     }
     let mut values = [0; BLOCK];
@@ -174,7 +174,9 @@ fn number(text: &[u8]) -> Option<(u8, usize)> {
     word[4 - len..].copy_from_slice(&text[..len]);
     let aligned = u32::from_le_bytes(word);
     let value = guess(aligned);
-    (aligned == ALIGNED[usize::from(value)]).then_some((value, len))
+    // The length tells a zero byte of the text from one that fills up.
+    (aligned == ALIGNED[usize::from(value)] && usize::from(LEN[usize::from(value)]) == len)
+        .then_some((value, len))
 }
 
 /// A number and the closing bracket: its value, and the length of both.
@@ -233,9 +235,43 @@ mod tests {
     #[test]
     fn what_is_no_byte_is_left_to_others() {
         for odd in [
-            "", "256", "299", "300", "999", "1000", "00", "01", "007", "0000", "-1", "-0", "+1", "1.0",
-            "1e1", "0x1", "a", "1 ", " 1", "  1", "\"1\"", "null", "[1]", ":1", "/", "1:", "1/", "\u{0}",
-            "é", "1\n", "\t1", "25 5", ",",
+            "",
+            "256",
+            "299",
+            "300",
+            "999",
+            "1000",
+            "00",
+            "01",
+            "007",
+            "0000",
+            "-1",
+            "-0",
+            "+1",
+            "1.0",
+            "1e1",
+            "0x1",
+            "a",
+            "1 ",
+            " 1",
+            "  1",
+            "\"1\"",
+            "null",
+            "[1]",
+            ":1",
+            "/",
+            "1:",
+            "1/",
+            "\u{0}",
+            "\u{0}1",
+            "\u{0}\u{0}1",
+            "\u{0}17",
+            "1\u{0}",
+            "é",
+            "1\n",
+            "\t1",
+            "25 5",
+            ",",
         ] {
             for at in 0..100 {
                 for separator in [",", ", "] {
@@ -244,6 +280,33 @@ mod tests {
                     let text = format!("[{}]", parts.join(separator));
                     let read = read_back(&text);
                     assert_eq!(read, None, "{text}");
+                }
+            }
+        }
+    }
+
+    /// All short texts of what matters, in the middle of an array: far from its end, near it, and where the text itself ends.
+    #[test]
+    fn every_short_text_reads_as_serde_json_reads_it() {
+        const LETTERS: &[u8] = b"01259, ]\0/:-\xac";
+        let letters = LETTERS.len();
+        for number in 0..letters.pow(4) {
+            let odd = [0, 1, 2, 3].map(|place| LETTERS[number / letters.pow(place) % letters]);
+            for (before, after) in [(3, 40), (3, 2), (40, 0)] {
+                for separator in [",", ", "] {
+                    let mut text = "17".to_owned() + &format!("{separator}203").repeat(before) + separator;
+                    text.truncate(text.len() - number % 2 * separator.len());
+                    let mut text = text.into_bytes();
+                    text.extend_from_slice(&odd);
+                    text.extend_from_slice(format!("{separator}203").repeat(after).as_bytes());
+                    text.extend_from_slice(b"]");
+                    let mut out = BytesMut::new();
+                    if let Some(taken) = read(&text, &mut out) {
+                        let array = [b"[", &text[..taken]].concat();
+                        let expected: Result<Vec<u8>, _> = serde_json::from_slice(&array);
+                        let shown = String::from_utf8_lossy(&text);
+                        assert_eq!(expected.ok().as_deref(), Some(&out[..]), "{shown:?}");
+                    }
                 }
             }
         }

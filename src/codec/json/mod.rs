@@ -3,6 +3,7 @@ mod dtype;
 mod finite;
 mod read;
 mod scan;
+mod uuid;
 mod write;
 
 use super::{Codec, CodecError, Envelope, Opened};
