@@ -288,7 +288,7 @@ mod tests {
     /// All short texts of what matters, in the middle of an array: far from its end, near it, and where the text itself ends.
     #[test]
     fn every_short_text_reads_as_serde_json_reads_it() {
-        const LETTERS: &[u8] = b"01259, ]\0/:-\xac";
+        const LETTERS: &[u8] = b"01259, ]\0:";
         let letters = LETTERS.len();
         for number in 0..letters.pow(4) {
             let odd = [0, 1, 2, 3].map(|place| LETTERS[number / letters.pow(place) % letters]);
