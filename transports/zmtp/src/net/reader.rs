@@ -2,18 +2,20 @@ use super::outlet::Outlet;
 use super::session::{End, answer};
 use super::stream::ReadHalf;
 use crate::proto::{Command, Decoder, EventAt, Item, Rules};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use distbus_transport::{Counters, Frame, Reject};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// Bytes of a shared buffer. Frames are slices of it; it is used again once they are dropped.
 const BUFFER: usize = 256 << 10;
 /// The least room for one read.
 const READ: usize = 64 << 10;
-/// An incomplete message up to this size is copied out of the shared buffer; a longer one keeps the buffer to itself.
+/// An incomplete message up to this size goes back to the shared buffer for the next read; a longer one is collected in a
+/// buffer of its own.
 const SMALL: usize = 16 << 10;
 
 /// What all connections of one side read with: a thousand idle peers hold no buffers.
@@ -89,47 +91,71 @@ impl EventReader {
             self.kept.clear();
             buffer
         };
-        let read = match self.read.poll_read(cx, &mut buffer) {
-            Poll::Ready(read) => Poll::Ready(read),
+        match self.read.poll_read(cx, &mut buffer) {
             Poll::Pending => {
                 self.keep(buffer, scratch, own);
                 return Poll::Pending;
             }
-        };
-        match ready!(read) {
-            Ok(0) => {
-                return Poll::Ready(Err(End::gone(!buffer.is_empty())));
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(End::gone(!buffer.is_empty()))),
+            Poll::Ready(Ok(_)) => self.heard = true,
+            Poll::Ready(Err(error)) => {
+                return Poll::Ready(Err(End::from_io(error, !buffer.is_empty())));
             }
-            Ok(_) => {}
-            Err(error) => return Poll::Ready(Err(End::from_io(error, !buffer.is_empty()))),
         }
-        self.heard = true;
-        if !own || buffer.len() >= self.decoder.wants() {
-            if let Err(end) = self.decode(&mut buffer, &mut scratch.places, counters) {
-                self.end = Some(end);
-            }
-            let block = self.decoder.take(&mut buffer);
-            frames.extend(
-                scratch.places.drain(..).map(|event| {
-                    Frame::new(block.slice(event.topic), block.slice(event.body), event.checksum)
-                }),
-            );
+        if own && buffer.len() < self.decoder.wants() {
+            self.kept = buffer;
+            return Poll::Ready(Ok(()));
         }
-        self.keep(buffer, scratch, own);
+        let block = buffer.split().freeze();
+        if !own {
+            scratch.buffer = buffer;
+        }
+        let rest = self.plain_events(&block, frames, counters);
+        if rest < block.len() {
+            self.kept.extend_from_slice(&block[rest..]);
+            self.odd_items(scratch, frames, counters);
+        }
         Poll::Ready(Ok(()))
     }
 
-    /// What is left in `buffer` is the beginning of a message.
+    /// Nothing was read: what is in `buffer` is the beginning of a message.
     fn keep(&mut self, mut buffer: BytesMut, scratch: &mut Scratch, own: bool) {
-        if buffer.len() > SMALL {
+        if own {
             self.kept = buffer;
             return;
         }
         self.kept.extend_from_slice(&buffer);
-        if !own {
-            buffer.clear();
-            scratch.buffer = buffer;
+        buffer.clear();
+        scratch.buffer = buffer;
+    }
+
+    /// Whole events as any honest peer sends them, in one pass. Returns where something else begins.
+    fn plain_events(&self, block: &Bytes, frames: &mut Vec<Frame>, counters: &Counters) -> usize {
+        let (before, mut at) = (frames.len(), 0);
+        while let Some((event, len)) = self.decoder.plain_event(&block[at..]) {
+            let part = |range: Range<usize>| block.slice(at + range.start..at + range.end);
+            frames.push(Frame::new(part(event.topic), part(event.body), event.checksum));
+            at += len;
         }
+        let received = (frames.len() - before) as u64;
+        counters.received.fetch_add(received, Relaxed);
+        at
+    }
+
+    /// Whatever else is in `kept`: a command, a malformed message, or, most often, half an event.
+    fn odd_items(&mut self, scratch: &mut Scratch, frames: &mut Vec<Frame>, counters: &Counters) {
+        let mut kept = std::mem::take(&mut self.kept);
+        if let Err(end) = self.decode(&mut kept, &mut scratch.places, counters) {
+            self.end = Some(end);
+        }
+        let block = self.decoder.take(&mut kept);
+        self.kept = kept;
+        frames.extend(
+            scratch
+                .places
+                .drain(..)
+                .map(|event| Frame::new(block.slice(event.topic), block.slice(event.body), event.checksum)),
+        );
     }
 
     fn decode(
