@@ -6,7 +6,12 @@
 
 use bytes::Bytes;
 use distbus::Endpoint;
-use zeromq::{DealerSocket, PushSocket, Socket, SocketRecv, SocketSend, SubSocket, ZmqMessage};
+use std::net::TcpListener;
+use tokio::sync::mpsc;
+use zeromq::{
+    DealerSocket, PubSocket, PullSocket, PushSocket, RouterSocket, Socket, SocketRecv, SocketSend, SubSocket,
+    ZmqMessage,
+};
 
 /// The ports beside the control port.
 const PUBLISH: u16 = 1;
@@ -92,4 +97,72 @@ impl Dealer {
     pub(crate) async fn next(&mut self) -> Vec<Bytes> {
         self.0.recv().await.expect("the broker is there").into_vec()
     }
+}
+
+/// A broker of bare sockets, which relays whatever comes, and says what it is told to.
+pub(crate) struct Publisher {
+    endpoint: Endpoint,
+    say: mpsc::Sender<ZmqMessage>,
+}
+
+impl Publisher {
+    pub(crate) async fn start() -> Self {
+        let (port, listeners) = neighbours();
+        let (mut control, mut publish, mut collect) =
+            (RouterSocket::new(), PubSocket::new(), PullSocket::new());
+        let [first, second, third] = listeners;
+        control.bind_listener(first).await.expect("it listens");
+        publish.bind_listener(second).await.expect("it listens");
+        collect.bind_listener(third).await.expect("it listens");
+        let (say, mut told) = mpsc::channel(16);
+        tokio::spawn(async move {
+            loop {
+                let relayed = tokio::select! {
+                    hello = control.recv() => {
+                        let mut answer = ZmqMessage::from(hello.expect("a peer").into_vec().swap_remove(0));
+                        answer.push_back(Bytes::from_static(b"aiodistbus.eventbus.handshake"));
+                        control.send(answer).await.expect("it is there");
+                        continue;
+                    }
+                    event = collect.recv() => match event {
+                        Ok(event) => event,
+                        // A client has gone.
+                        Err(_) => continue,
+                    },
+                    Some(message) = told.recv() => message,
+                    else => return,
+                };
+                publish.send(relayed).await.expect("PUB never fails");
+            }
+        });
+        Self {
+            endpoint: Endpoint::tcp("127.0.0.1", port),
+            say,
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(crate) async fn say<F: AsRef<[u8]>>(&self, frames: &[F]) {
+        self.say.send(message(frames)).await.expect("it runs");
+    }
+}
+
+/// Three neighbouring ports, the first of which is returned.
+fn neighbours() -> (u16, [TcpListener; 3]) {
+    for _ in 0..64 {
+        let first = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = first.local_addr().expect("it is bound").port();
+        let next = |offset| TcpListener::bind(("127.0.0.1", port.checked_add(offset)?)).ok();
+        if let (Some(second), Some(third)) = (next(1), next(2)) {
+            let listeners = [first, second, third];
+            for listener in &listeners {
+                listener.set_nonblocking(true).expect("it is open");
+            }
+            return (port, listeners);
+        }
+    }
+    panic!("no three neighbouring ports are free");
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 /// Longer than anything takes on a machine that is busy with other tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One `aiodistbus` broker, client or local bus. Dropping it kills the process.
 pub(crate) struct Node {
@@ -169,7 +169,7 @@ impl Node {
 
     /// So many have come to a topic that is counted, the numbers from 0 in their order.
     pub(crate) async fn counted(&mut self, topic: &str, n: usize) {
-        let wait = json!({"cmd": "wait_count", "topic": topic, "n": n, "timeout": 25});
+        let wait = json!({"cmd": "wait_count", "topic": topic, "n": n, "timeout": 55});
         assert_eq!(self.ask(wait).await, n, "more came than were sent");
         let in_order = self.ask(json!({"cmd": "in_order", "topic": topic})).await;
         assert_eq!(in_order, true, "they came out of order");
