@@ -1,4 +1,77 @@
-//! Under construction.
+//! A typed event bus whose engine knows no socket and no format.
+//!
+//! You write handlers for your own types. The same program runs in one process, in a deterministic test, over ZeroMQ beside Python's
+//! `aiodistbus`, and over whatever transport you plug in.
+//!
+//! ```
+//! use distbus::{Broker, Client, Event};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Temperature {
+//!     celsius: f64,
+//! }
+//!
+//! # #[cfg(feature = "zeromq")]
+//! #[tokio::main]
+//! async fn main() -> Result<(), distbus::Error> {
+//!     let broker = Broker::bind("tcp://127.0.0.1:0").await?; // ZeroMQ + JSON
+//!     let client = Client::connect(broker.endpoint()).await?;
+//!
+//!     // Live at the broker when this returns: no sleeps, no lost first event.
+//!     client.on("lab.temp", |t: Temperature| async move { println!("{} °C", t.celsius) }).await?;
+//!     client.on_event("lab.*", |event: Event| async move { println!("{}", event.topic()) }).await?;
+//!     let mut temps = client.subscribe::<Temperature>("lab.temp").await?;
+//!
+//!     client.emit("lab.temp", &Temperature { celsius: 21.5 }).await?;
+//!     let temp = temps.next().await.expect("the client is open");
+//!     assert_eq!(temp.celsius, 21.5);
+//!
+//!     client.close().await;
+//!     broker.close().await;
+//!     Ok(())
+//! }
+//! # #[cfg(not(feature = "zeromq"))]
+//! # fn main() {}
+//! ```
+//!
+//! # The parts
+//!
+//! | here | in Python | is |
+//! | --- | --- | --- |
+//! | [`Broker`] | `DEventBus` | the server: relays, forwards to sinks, pulses |
+//! | [`Client`] | `DEntryPoint` | one connection: handlers, streams, events to emit |
+//! | [`LocalBus`] | `EventBus` | a bus inside one process, typed, without serialization |
+//! | [`EntryPoint`] | `EntryPoint` | one participant of a [`LocalBus`] |
+//! | [`Registry`] | `registry` | handlers declared apart, attached later |
+//! | [`Evented`] | `make_evented` | a value that announces its changes |
+//!
+//! Three traits separate the engine from the world: [`Transport`] carries frames, [`Codec`] writes values and events, [`LocalSink`] takes
+//! events inside a broker's process. A fourth, [`Host`], is where the wall clock and randomness come from, so that a program can repeat exactly.
+//!
+//! # What is promised
+//!
+//! * **Readiness.** `on` and `subscribe` return when the broker really sends what they asked for.
+//! * **Barriers.** [`Client::flush`] returns when the broker has relayed what was emitted before.
+//! * **Nothing is lost in silence.** What is not delivered is counted by reason, in the `stats()` of whoever dropped it; and a subscriber finds gaps
+//!   in the sequence that event ids carry, wherever they came about. Delivery is at most once.
+//! * **Isolation.** A handler or sink that is slow, fails or panics is felt by no other client.
+//! * **Bad input** from the network is counted and refused. It never panics and never ends a loop.
+//!
+//! What a transport adds to that, or cannot promise, is in its [`Guarantees`].
+//!
+//! # Topics
+//!
+//! Words joined by dots. `lab.*` matches everything below `lab`, `lab.+.on` exactly one word in between; see [`Pattern`].
+//!
+//! # Payloads
+//!
+//! `Vec<u8>`, `[u8]` and `bytes::Bytes` travel as raw bytes. Every other type is written by the codec: with [`Json`] as its JSON text. An event without
+//! data reads as `()` or `None`.
+//!
+//! # Features
+//!
+//! * `zeromq` (default): `tcp://` endpoints over ZeroMQ.
 #![deny(unsafe_code)]
 
 pub mod codec;

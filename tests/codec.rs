@@ -331,6 +331,48 @@ impl Spelling {
     }
 }
 
+/// Reads a value behind a type that is not known where the codec is called.
+struct Erased<'a>(&'a mut Option<Struct>);
+
+impl<'de> serde::de::DeserializeSeed<'de> for Erased<'_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(deserializer);
+        let value = erased_serde::deserialize(&mut erased).map_err(serde::de::Error::custom)?;
+        *self.0 = Some(value);
+        Ok(())
+    }
+}
+
+#[test]
+fn values_behind_erased_types_are_the_same() {
+    fn same<C: Codec>(codec: &C) {
+        let value = Struct {
+            unit: (),
+            empty: Empty,
+            newtype: Newtype(7),
+            option: Some(7),
+            children: vec![Tree::Unit, Tree::Text("é".into()), Tree::Option(None)],
+        };
+        let erased: &dyn erased_serde::Serialize = &value;
+        let payload = encode(codec, erased);
+        assert_eq!(payload, encode(codec, &value));
+        let mut read = None;
+        codec.decode(&payload, Erased(&mut read)).expect("it decodes");
+        assert_eq!(read, Some(value));
+        let error = codec
+            .decode(&payload[..payload.len() - 1], Erased(&mut None))
+            .unwrap_err();
+        assert!(matches!(error, CodecError::Decode { .. }));
+    }
+    same(&Json);
+    same(&MessagePack);
+    let erased: &dyn erased_serde::Serialize = &[Some(f64::NAN)];
+    let error = Json.encode(erased, &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, CodecError::NotFinite { .. }), "{error}");
+}
+
 #[test]
 fn bodies_are_byte_for_byte_what_python_reads() {
     fn golden<T: Serialize + ?Sized>(value: &T, data: &str, dtype: &str) {

@@ -2,6 +2,8 @@ mod digits;
 mod dtype;
 mod finite;
 mod read;
+mod scan;
+mod uuid;
 mod write;
 
 use super::{Codec, CodecError, Envelope, Opened};

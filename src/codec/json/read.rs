@@ -4,7 +4,7 @@
 //! each `,` and `:`. It reads left to right in one pass and leaves at the first surprise; [`any`] then starts over and decides. So
 //! `usual` may never take what `any` would not, nor read it differently; a test holds one against the other.
 
-use super::{digits, dtype};
+use super::{digits, dtype, uuid};
 use crate::codec::{Opened, PayloadKind};
 use crate::{EventId, Timestamp};
 use bytes::{Bytes, BytesMut};
@@ -45,7 +45,7 @@ impl<'a> Scan<'a> {
             PayloadKind::Unknown
         };
         self.eat(b"\"id\":")?;
-        let id = EventId::from(std::str::from_utf8(self.string()?).ok()?);
+        let id = self.id()?;
         self.key(b",", b"\"timestamp\":")?;
         let timestamp = Timestamp::from_text(self.string()?).ok()?;
         (self.0 == b"}").then(|| Opened {
@@ -77,17 +77,32 @@ impl<'a> Scan<'a> {
         std::str::from_utf8(self.string()?).ok().map(dtype::kind)
     }
 
+    fn id(&mut self) -> Option<EventId> {
+        self.space();
+        if let [b'"', text @ ..] = self.0
+            && let Some((text, [b'"', rest @ ..])) = text.split_first_chunk()
+            && let Some(uuid) = uuid::read(text)
+        {
+            self.0 = rest;
+            return Some(uuid.into());
+        }
+        Some(EventId::from(std::str::from_utf8(self.string()?).ok()?))
+    }
+
+    #[inline(always)]
     fn eat(&mut self, expected: &[u8]) -> Option<()> {
         self.0 = self.0.strip_prefix(expected)?;
         Some(())
     }
 
+    #[inline(always)]
     fn space(&mut self) {
         if let [b' ', rest @ ..] = self.0 {
             self.0 = rest;
         }
     }
 
+    #[inline(always)]
     fn key(&mut self, before: &[u8], key: &[u8]) -> Option<()> {
         self.eat(before)?;
         self.space();

@@ -1,9 +1,11 @@
 //! The body of an event, without the formatting machinery: this is on the path of every event.
 
 use super::{digits, dtype};
+use crate::Timestamp;
 use crate::codec::Envelope;
-use crate::{EventId, Timestamp};
 use bytes::{BufMut, BytesMut};
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// More than all that is neither topic nor payload, unless the id is not a UUID.
 const FIXED: usize = 192;
@@ -19,22 +21,29 @@ pub(super) fn event(event: &Envelope<'_>, body: &mut BytesMut) {
     }
     body.extend_from_slice(br#","dtype":"#);
     body.extend_from_slice(dtype::text(event.kind, event.data));
-    body.extend_from_slice(br#","id":"#);
-    id(event.id, body);
-    body.extend_from_slice(br#","timestamp":""#);
-    let time: [u8; Timestamp::TEXT_LEN] = event.timestamp.to_text();
-    body.extend_from_slice(&time);
-    body.extend_from_slice(br#""}"#);
+    match event.id.as_uuid() {
+        Some(uuid) => body.extend_from_slice(&tail(uuid, event.timestamp)),
+        None => {
+            body.extend_from_slice(br#","id":"#);
+            string(event.id.as_text().unwrap_or_default(), body);
+            body.extend_from_slice(&tail(Uuid::nil(), event.timestamp)[AFTER_ID..]);
+        }
+    }
 }
 
-fn id(id: &EventId, body: &mut BytesMut) {
-    if let Some(uuid) = id.as_uuid() {
-        let mut text = [b'"'; uuid::fmt::Hyphenated::LENGTH + 2];
-        uuid.hyphenated().encode_lower(&mut text[1..]);
-        body.extend_from_slice(&text);
-    } else if let Some(text) = id.as_text() {
-        string(text, body);
-    }
+const TAIL: &[u8; 86] =
+    br#","id":"00000000-0000-0000-0000-000000000000","timestamp":"0000-00-00T00:00:00.000000"}"#;
+const ID: usize = br#","id":""#.len();
+const AFTER_ID: usize = ID + Hyphenated::LENGTH + 1;
+const TIME: usize = TAIL.len() - 2 - Timestamp::TEXT_LEN;
+
+/// All that follows `dtype`: of one length for nearly every event, so it is copied at once.
+#[inline]
+fn tail(id: Uuid, timestamp: Timestamp) -> [u8; TAIL.len()] {
+    let mut text = *TAIL;
+    id.hyphenated().encode_lower(&mut text[ID..]);
+    text[TIME..TIME + Timestamp::TEXT_LEN].copy_from_slice(&timestamp.to_text());
+    text
 }
 
 fn string(text: &str, body: &mut BytesMut) {

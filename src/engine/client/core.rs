@@ -282,8 +282,9 @@ impl<C: Codec> Core<C> {
         Frame::sealed(topic.clone(), body.freeze())
     }
 
-    /// Ends the client, once: the first who says why is believed.
-    pub(crate) fn end(&self, by: ClosedBy) -> bool {
+    /// Ends the client, once: the first who says why is believed. From here on `emit` is refused, the reader stops, and the writer sends
+    /// what is queued and closes the link.
+    pub(crate) fn end(&self, by: ClosedBy) {
         self.status.send_if_modified(|status| {
             let open = !matches!(status, Status::Closed(_));
             if open {
@@ -291,7 +292,8 @@ impl<C: Codec> Core<C> {
                 *status = Status::Closed(by);
             }
             open
-        })
+        });
+        self.outbox.close();
     }
 }
 

@@ -181,11 +181,14 @@ impl<C: Codec> Dispatcher<C> {
     fn note(&mut self, topic: &str, opened: &Opened) {
         let inbound = &self.core.inbound;
         if !opened.same_topic {
-            inbound.other_topic.fetch_add(1, Relaxed);
-            tracing::debug!(
-                topic,
-                "an event's body names another topic than its frame; the frame's counts"
-            );
+            let count = inbound.other_topic.fetch_add(1, Relaxed) + 1;
+            if count.is_power_of_two() {
+                tracing::warn!(
+                    topic,
+                    count,
+                    "an event's body names another topic than its frame; the frame's counts"
+                );
+            }
         }
         match self.gaps.note(opened.id.origin()) {
             Sequence::Fine => {}

@@ -105,6 +105,8 @@ impl<C: Codec> Client<C> {
     /// How long [`close`](Client::close) lets things drain.
     pub const CLOSE_TIME: Duration = Duration::from_secs(5);
 
+    const GRACE: Duration = Duration::from_millis(100);
+
     fn core(&self) -> &Arc<Core<C>> {
         &self.handle.core
     }
@@ -233,9 +235,10 @@ impl<C: Codec> Client<C> {
             .await?;
         let core: Arc<Core<C>> = Arc::clone(self.core());
         let counters = Arc::clone(&core.counters);
-        Ok(EventStream::new(queue, counters, move || {
-            drop_route(&core, &route)
-        }))
+        let end = move || {
+            core.detach(&route);
+        };
+        Ok(EventStream::new(queue, counters, end))
     }
 
     /// Sends a value to whoever wants the topic. Waits for room when events are emitted faster than the broker takes them; returns when it is queued.
@@ -412,9 +415,15 @@ impl<C: Codec> Client<C> {
         };
         // The writer has ended already when the client did.
         let _ = tasks.close.send(deadline);
-        core.outbox.close();
-        let report = (&mut tasks.writer).await.unwrap_or_default();
         core.end(ClosedBy::User);
+        // A broker that does not read can hold the writer in the middle of a batch: then it is let go, a little after its own deadline.
+        let report = match timeout_at(deadline + Self::GRACE, &mut tasks.writer).await {
+            Ok(report) => report.unwrap_or_default(),
+            Err(_) => {
+                tasks.writer.abort();
+                CloseReport::undelivered(self.stats().queued)
+            }
+        };
         let handled = async {
             // Each ends by itself once the link is closed; a panic of theirs would have been logged.
             let _ = (&mut tasks.reader).await;
@@ -436,7 +445,6 @@ impl<C: Codec> Client<C> {
 impl<C: Codec> Drop for Handle<C> {
     fn drop(&mut self) {
         self.core.end(ClosedBy::User);
-        self.core.outbox.close();
         let tasks = self
             .tasks
             .get_mut()

@@ -17,19 +17,9 @@ pub(crate) async fn run<C: Codec>(
     mut close: oneshot::Receiver<Instant>,
 ) -> CloseReport {
     let mut load = Load::default();
-    let mut status = core.status.subscribe();
-    let mut ended = false;
     let mut unsent = 0;
     let deadline = loop {
-        tokio::select! {
-            () = core.outbox.wait(&mut load) => {}
-            // Somebody else ended the client: nothing more is taken, and what is queued goes out if it still can.
-            () = super::core::ended(&mut status), if !ended => {
-                ended = true;
-                core.outbox.close();
-                continue;
-            }
-        }
+        core.outbox.wait(&mut load).await;
         for order in load.orders.drain(..) {
             obey(&mut *outbound, order).await;
         }

@@ -173,7 +173,7 @@ pub enum ClientSignal {
 pub trait BrokerInbound: Send {
     /// Waits until there is something, then appends it and all else that is ready, up to [`Inbox::BOUND`] frames.
     ///
-    /// MUST be cancel-safe: a call that is dropped before it returns has taken nothing. MUST append at least one frame
+    /// MUST be cancel-safe: a call that is dropped before it returns has taken nothing, and left the inbox as it was. MUST append at least one frame
     /// or signal when it returns `Ok`. MUST NOT fail because one peer misbehaved: count that in
     /// [`Counters::rejected`] and go on.
     ///
@@ -212,12 +212,15 @@ pub trait ClientInbound: Send {
     /// As [`BrokerInbound::recv`], with the same promises.
     ///
     /// # Errors
-    /// [`TransportError::Closed`] or [`TransportError::Io`] once the link has ended, whoever ended it, and all it had received
-    /// has been returned.
+    /// [`TransportError::Closed`] or [`TransportError::Io`] once the link has ended and all it had received has been returned. Where the
+    /// transport promises [`Guarantees::presence`], that is so whichever side ended it.
     async fn recv(&mut self, inbox: &mut ClientInbox) -> Result<(), TransportError>;
 }
 
 /// The half of a client that sends. Its calls are not cancel-safe: the engine lets each one end.
+///
+/// What one client asks for MUST take effect in the order asked: readiness rests on a probe that is subscribed to after the topic
+/// it speaks for.
 #[async_trait]
 pub trait ClientOutbound: Send {
     /// Sends frames to the broker, in order. Waits while the broker does not read: that is the backpressure a publisher feels.
@@ -230,7 +233,7 @@ pub trait ClientOutbound: Send {
     /// Sends a control message to the broker.
     ///
     /// # Errors
-    /// [`TransportError::Closed`].
+    /// [`TransportError::Closed`]; [`TransportError::TooLarge`] where control messages have a bound.
     async fn control(&mut self, message: Bytes) -> Result<(), TransportError>;
 
     /// Asks for the topics that begin with `prefix`; the empty one means all. Subscriptions are a set: asking twice is asking once, and

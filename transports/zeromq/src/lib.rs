@@ -1,5 +1,7 @@
 //! ZeroMQ transport for `distbus`, under construction.
 
+mod batch;
+mod batches;
 mod broker;
 mod client;
 mod gate;

@@ -157,6 +157,20 @@ impl Peer {
         frames
     }
 
+    /// Expects these [`numbered`](super::numbered) frames next, one after the other.
+    pub async fn expect(&mut self, numbers: &[u32], why: &str) {
+        for (at, &number) in numbers.iter().enumerate() {
+            let next = super::number(&self.frames(1).await[0]);
+            assert_eq!(next, number, "{why}: frame {at} of {numbers:?} at {}", self.id);
+        }
+    }
+
+    /// Whatever else has been sent to it by now.
+    pub async fn rest(&mut self) -> Vec<Frame> {
+        self.ready().await;
+        self.frames.drain(..).collect()
+    }
+
     /// The next control message.
     pub async fn control(&mut self) -> Bytes {
         let step = format!("a control message for {}", self.id);

@@ -1,4 +1,5 @@
-use super::inbound::Receiving;
+use super::actor::Command;
+use super::host::Host;
 use super::replies::Replies;
 use crate::gate::Gate;
 use crate::linger::{self, Backend};
@@ -11,57 +12,64 @@ use distbus_transport::{
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
-use zeromq::{PubSocket, PullSocket, RouterSendHalf, Socket, SocketSend, ZmqMessage};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use zeromq::{PubSocket, PullSocket, Socket, SocketSend};
 
 /// How long publishing waits for subscribers under a policy that does not wait: long enough for one that keeps up to
 /// take a full window.
 const UNWAITING: Duration = Duration::from_millis(20);
-/// How long ROUTER may take to queue a reply.
-const REPLY: Duration = Duration::from_secs(1);
 /// How long closing waits for writers to flush what they have already taken from their queues.
 const FLUSH: Duration = Duration::from_millis(500);
 
 /// The half that sends.
 pub(crate) struct Outbound {
-    sockets: Option<Sending>,
-    backends: [Backend; 3],
-    receiving: Arc<Receiving>,
+    /// `None` once closed.
+    sending: Option<Sending>,
+    commands: mpsc::Sender<Command>,
+    replies: Replies,
+    host: Arc<Host>,
     gate: Arc<Gate>,
     limits: Limits,
     counters: Arc<Counters>,
-    stalled: bool,
+    warned: bool,
     report: CloseReport,
 }
 
-struct Sending {
+/// PUB, and what closing needs.
+pub(crate) struct Sending {
     publish: PubSocket,
-    reply: RouterSendHalf,
-    replies: Replies,
     listeners: PullSocket,
+    writers: [Backend; 2],
+}
+
+impl Sending {
+    pub(crate) fn new(publish: PubSocket, listeners: PullSocket, writers: [Backend; 2]) -> Self {
+        Self {
+            publish,
+            listeners,
+            writers,
+        }
+    }
 }
 
 impl Outbound {
     pub(crate) fn new(
-        (publish, reply, listeners): (PubSocket, RouterSendHalf, PullSocket),
-        backends: [Backend; 3],
-        receiving: Arc<Receiving>,
+        sending: Sending,
+        commands: mpsc::Sender<Command>,
+        host: Arc<Host>,
         limits: Limits,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
-            sockets: Some(Sending {
-                publish,
-                reply,
-                replies: Replies::default(),
-                listeners,
-            }),
-            backends,
-            receiving,
+            sending: Some(sending),
+            commands,
+            replies: Replies::default(),
+            host,
             gate: Gate::new(limits.queue_bytes, Arc::clone(&counters)),
             limits,
             counters,
-            stalled: false,
+            warned: false,
             report: CloseReport::default(),
         }
     }
@@ -73,13 +81,12 @@ impl Outbound {
         }
     }
 
-    fn note_stall(&mut self, stalled: bool) {
-        if stalled && !self.stalled {
-            tracing::warn!(
-                "a subscriber takes nothing; once 100,000 frames wait for it, it loses frames that nobody counts here"
-            );
+    /// Ends the task that receives; it takes in what is there first.
+    async fn stop(&self) {
+        let (stopped, done) = oneshot::channel();
+        if self.commands.send(Command::Stop(stopped)).await.is_ok() {
+            let _ = done.await;
         }
-        self.stalled |= stalled;
     }
 }
 
@@ -88,62 +95,84 @@ impl BrokerOutbound for Outbound {
     async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
         let patience = self.patience();
         let (mut rest, checked) = wire::within(frames, &self.limits);
-        let mut stalled = false;
-        {
-            let sockets = self.sockets.as_mut().ok_or(TransportError::Closed)?;
-            while let Some((chunk, load)) = wire::next_chunk(&mut rest) {
-                let (ticket, wrote_off) = self.gate.admit_within(load, patience).await;
-                stalled |= wrote_off;
-                for message in wire::messages(chunk, ticket) {
-                    // PUB never waits and never fails; the gate keeps it from dropping.
-                    let _ = sockets.publish.send(message).await;
-                }
+        let sending = self.sending.as_mut().ok_or(TransportError::Closed)?;
+        while let Some((chunk, load)) = wire::next_chunk(&mut rest) {
+            let (ticket, stalled) = self.gate.admit_within(load, patience).await;
+            if stalled && !std::mem::replace(&mut self.warned, true) {
+                tracing::warn!(
+                    "a subscriber takes nothing; once 100,000 frames wait for it, it loses more, and nobody counts them here"
+                );
+            }
+            for message in wire::messages(chunk, ticket) {
+                // PUB neither waits nor fails; the gate keeps it from dropping.
+                let _ = sending.publish.send(message).await;
             }
         }
-        self.note_stall(stalled);
         checked
     }
 
     async fn reply(&mut self, peer: &PeerId, message: Bytes) -> Result<(), TransportError> {
-        let sockets = self.sockets.as_mut().ok_or(TransportError::Closed)?;
-        let Some(message) = sockets.replies.admit(peer, message) else {
+        if self.sending.is_none() {
+            return Err(TransportError::Closed);
+        }
+        let Some(message) = self.replies.admit(peer, message) else {
             self.counters.offered.fetch_add(1, Relaxed);
             self.counters.dropped.add(DropReason::Newest, 1);
             tracing::warn!(%peer, "reply dropped: the peer reads none");
             return Ok(());
         };
-        let mut parts = ZmqMessage::from(peer.as_bytes().clone());
-        parts.push_back(message);
-        match timeout(REPLY, sockets.reply.send(parts)).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(TransportError::UnknownPeer(peer.clone())),
+        let (taken, answer) = oneshot::channel();
+        let peer = peer.clone();
+        let command = Command::Reply {
+            peer: peer.clone(),
+            message,
+            taken,
+        };
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| TransportError::Closed)?;
+        match answer.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(TransportError::UnknownPeer(peer)),
+            Err(_) => Err(TransportError::Closed),
         }
     }
 
     async fn close(&mut self, deadline: Instant) -> CloseReport {
-        let Some(sockets) = self.sockets.take() else {
+        let Some(sending) = self.sending.take() else {
             return self.report;
         };
         let Sending {
             publish,
-            reply,
             mut listeners,
-            ..
-        } = sockets;
-        for error in listeners.unbind_all().await {
+            writers,
+        } = sending;
+        let unbound = self.host.run(async move { listeners.unbind_all().await }).await;
+        for error in unbound.into_iter().flatten() {
             tracing::debug!(%error, "a listener ended with an error");
         }
         if !self.gate.drained(deadline).await {
             self.report = CloseReport::undelivered(self.gate.abandon(DropReason::Closed));
         }
-        drop((publish, reply));
-        self.receiving.close().await;
+        self.stop().await;
         let flushed = deadline.min(Instant::now() + FLUSH);
-        if !linger::ended(&self.backends, flushed).await {
-            tracing::debug!(
-                "a connection has not ended yet: its peer reads nothing, or never finished its handshake"
-            );
+        let flushing = self.host.run(async move {
+            drop(publish);
+            linger::ended(&writers, flushed).await
+        });
+        if flushing.await == Some(false) {
+            tracing::debug!("cut off a peer that reads nothing, or never finished its handshake");
         }
+        self.host.stop().await;
         self.report
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        if let Some(sending) = self.sending.take() {
+            self.host.bury(sending);
+        }
     }
 }

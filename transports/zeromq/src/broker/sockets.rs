@@ -1,148 +1,105 @@
-use crate::wire::Reader;
-use distbus_transport::{BrokerInbox, BrokerSignal, Counters, Frame, PeerId, Reject};
+use crate::batch::Batch;
+use bytes::Bytes;
+use distbus_transport::{BrokerSignal, PeerId, Reject};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::timeout;
 use zeromq::util::PeerIdentity;
-use zeromq::{PullSocket, RouterRecvHalf, SocketEvent, SocketRecv, ZmqError, ZmqMessage};
+use zeromq::{PullSocket, RouterSocket, SocketEvent, SocketRecv, SocketSend, ZmqMessage};
 
 /// Connection events of one socket.
 pub(crate) type Monitor = BoxStream<'static, SocketEvent>;
 
-/// Control messages, and events of one monitor, that one poll takes at most.
-const SIGNALS: usize = 256;
-/// Errors of peers in a row after which the task lets others run.
-const ERRORS: usize = 64;
+/// Events of one monitor that one poll takes at most.
+const EVENTS: usize = 256;
+/// How long ROUTER may take to queue a reply.
+const REPLY: Duration = Duration::from_secs(1);
 
 /// ROUTER, PULL, and what the crate says about the connections of all three sockets.
 pub(crate) struct Sockets {
-    control: RouterRecvHalf,
+    control: RouterSocket,
     collect: PullSocket,
     /// In the order ROUTER, PUB, PULL.
     monitors: [Monitor; 3],
     /// Who is connected to ROUTER, as far as its monitor says: it drops events that nobody takes in time.
     clients: HashSet<PeerIdentity>,
-    /// Frame bytes that one poll takes at most.
-    batch_bytes: usize,
 }
 
 impl Sockets {
-    pub(crate) fn new(
-        control: RouterRecvHalf,
-        collect: PullSocket,
-        monitors: [Monitor; 3],
-        batch_bytes: usize,
-    ) -> Self {
+    pub(crate) fn new(control: RouterSocket, collect: PullSocket, monitors: [Monitor; 3]) -> Self {
         Self {
             control,
             collect,
             monitors,
             clients: HashSet::new(),
-            batch_bytes,
         }
     }
 
-    /// Appends all that is ready, up to `room` frames. False when there was nothing; then the task will be woken.
-    pub(crate) fn poll_into(
-        &mut self,
-        inbox: &mut BrokerInbox,
-        room: usize,
-        reader: &mut Reader,
-        counters: &Counters,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        let before = inbox.frames.len() + inbox.signals.len();
-        self.poll_monitors(reader, counters, cx);
-        self.poll_control(inbox, reader, counters, cx);
-        self.poll_collect(inbox, room, reader, counters, cx);
-        inbox.frames.len() + inbox.signals.len() > before
+    /// Sends a message to a peer. False when it is not there, or does not take it.
+    pub(crate) async fn reply(&mut self, peer: &PeerId, message: Bytes) -> bool {
+        let mut parts = ZmqMessage::from(peer.as_bytes().clone());
+        parts.push_back(message);
+        matches!(timeout(REPLY, self.control.send(parts)).await, Ok(Ok(())))
     }
 
-    fn poll_monitors(&mut self, reader: &mut Reader, counters: &Counters, cx: &mut Context<'_>) {
+    /// Takes what is ready. Pending when there was nothing.
+    pub(crate) fn poll_fill(&mut self, batch: &mut Batch<BrokerSignal>, cx: &mut Context<'_>) -> Poll<()> {
+        let before = batch.len();
+        let mut more = self.poll_monitors(batch, cx);
+        more |= self.poll_control(batch, cx);
+        more |= batch.poll_events(&mut self.collect, |_| true, cx);
+        if more || batch.len() > before {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn poll_monitors(&mut self, batch: &mut Batch<BrokerSignal>, cx: &mut Context<'_>) -> bool {
+        let mut more = false;
         for (socket, monitor) in self.monitors.iter_mut().enumerate() {
-            let mut budget = SIGNALS;
-            while let Poll::Ready(Some(event)) = monitor.poll_next_unpin(cx) {
+            let mut budget = EVENTS;
+            while budget > 0
+                && let Poll::Ready(Some(event)) = monitor.poll_next_unpin(cx)
+            {
+                budget -= 1;
                 match event {
                     SocketEvent::Accepted(_, peer) if socket == 0 => drop(self.clients.insert(peer)),
                     SocketEvent::Disconnected(peer) if socket == 0 => drop(self.clients.remove(&peer)),
-                    SocketEvent::AcceptFailed(error) => reader.reject(counters, Reject::Handshake, &error),
+                    SocketEvent::AcceptFailed(error) => batch.reject(Reject::Handshake, &error),
                     _ => {}
                 }
-                budget -= 1;
-                if budget == 0 {
-                    cx.waker().wake_by_ref();
-                    break;
-                }
             }
+            more |= budget == 0;
         }
-        counters.clients.store(self.clients.len() as u64, Relaxed);
+        batch.counters.clients.store(self.clients.len() as u64, Relaxed);
+        more
     }
 
-    fn poll_control(
-        &mut self,
-        inbox: &mut BrokerInbox,
-        reader: &mut Reader,
-        counters: &Counters,
-        cx: &mut Context<'_>,
-    ) {
-        for _ in 0..SIGNALS {
-            // The future holds no state of its own: one poll of a fresh one each time is as good as keeping it.
-            match self.control.recv().as_mut().poll(cx) {
+    fn poll_control(&mut self, batch: &mut Batch<BrokerSignal>, cx: &mut Context<'_>) -> bool {
+        while batch.has_room_for_signals() {
+            let received = self.control.recv().as_mut().poll(cx);
+            match received {
                 Poll::Ready(Ok(message)) => {
                     let mut parts = message.into_vecdeque().into_iter();
                     let peer = parts.next().and_then(PeerId::new);
-                    if let (Some(peer), Some(message)) = (peer, reader.control(parts, counters)) {
-                        inbox.signals.push(BrokerSignal::Control { peer, message });
+                    let message = batch.reader.control(parts, &batch.counters);
+                    if let (Some(peer), Some(message)) = (peer, message) {
+                        batch.inbox.signals.push(BrokerSignal::Control { peer, message });
                     }
                 }
-                Poll::Ready(Err(error)) => return reader.reject(counters, Reject::Control, &error),
-                Poll::Pending => return,
-            }
-        }
-        cx.waker().wake_by_ref();
-    }
-
-    fn poll_collect(
-        &mut self,
-        inbox: &mut BrokerInbox,
-        room: usize,
-        reader: &mut Reader,
-        counters: &Counters,
-        cx: &mut Context<'_>,
-    ) {
-        let (end, mut bytes, mut errors) = (inbox.frames.len() + room, 0, 0);
-        while inbox.frames.len() < end && bytes < self.batch_bytes && errors < ERRORS {
-            match poll_event(&mut self.collect, reader, counters, cx) {
-                Poll::Ready(Some(frame)) => {
-                    bytes += frame.cost();
-                    inbox.frames.push(frame);
+                // ROUTER keeps the errors of its peers to itself.
+                Poll::Ready(Err(error)) => {
+                    batch.reject(Reject::Control, &error);
+                    return false;
                 }
-                Poll::Ready(None) => errors += 1,
-                Poll::Pending => return,
+                Poll::Pending => return false,
             }
         }
-        // Whoever asks again finds the rest; but when there is nothing to return, nobody would.
-        cx.waker().wake_by_ref();
+        true
     }
-}
-
-/// The next event of a socket; `None` for what was none, which is counted.
-///
-/// An error is one peer's: PULL and SUB have forgotten that peer when they return it.
-pub(crate) fn poll_event<S: SocketRecv>(
-    socket: &mut S,
-    reader: &mut Reader,
-    counters: &Counters,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Frame>> {
-    let received: Poll<Result<ZmqMessage, ZmqError>> = socket.recv().as_mut().poll(cx);
-    received.map(|result| match result {
-        Ok(message) => reader.event(message, counters),
-        Err(error) => {
-            reader.reject(counters, Reject::Malformed, &error);
-            None
-        }
-    })
 }

@@ -1,16 +1,13 @@
 use super::end::{End, Ending};
 use super::sockets::Sockets;
-use crate::broker::Monitor;
-use distbus_transport::{ClientInbox, Counters, Limits};
+use crate::batches::Outlet;
+use bytes::Bytes;
+use distbus_transport::ClientSignal;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
-use zeromq::{DealerRecvHalf, SubSocket};
 
-/// Batches between this task and the receiver.
-const BATCHES: usize = 2;
 /// Commands between the sender and this task.
 const COMMANDS: usize = 64;
 /// What the broker sent last may still be on its way when the first connection ends: how long SUB is read on.
@@ -22,8 +19,8 @@ const SUBSCRIBE: Duration = Duration::from_secs(5);
 
 /// What the sending half asks for.
 pub(crate) enum Command {
-    Subscribe(String),
-    Unsubscribe(String),
+    Subscribe(Bytes),
+    Unsubscribe(Bytes),
     Stop,
 }
 
@@ -32,54 +29,37 @@ pub(crate) enum Command {
 pub(crate) struct Actor {
     sockets: Sockets,
     commands: mpsc::Receiver<Command>,
-    batches: mpsc::Sender<ClientInbox>,
+    outlet: Outlet<ClientSignal>,
 }
 
 impl Actor {
-    pub(crate) fn spawn(
-        sockets: (SubSocket, DealerRecvHalf),
-        monitors: [Monitor; 3],
-        ending: Ending,
-        limits: &Limits,
-        counters: Arc<Counters>,
-    ) -> (mpsc::Sender<Command>, mpsc::Receiver<ClientInbox>) {
-        let (commands_in, commands) = mpsc::channel(COMMANDS);
-        let (batches, batches_out) = mpsc::channel(BATCHES);
-        // In the channel, with the task, and with the receiver: together what a client may hold.
-        let batch_bytes = limits.queue_bytes / (BATCHES + 2);
+    pub(crate) fn new(sockets: Sockets, outlet: Outlet<ClientSignal>) -> (Self, mpsc::Sender<Command>) {
+        let (sender, commands) = mpsc::channel(COMMANDS);
         let actor = Self {
-            sockets: Sockets::new(sockets, monitors, limits, batch_bytes, counters),
+            sockets,
             commands,
-            batches,
+            outlet,
         };
-        tokio::spawn(actor.run(ending));
-        (commands_in, batches_out)
+        (actor, sender)
     }
 
-    async fn run(mut self, ending: Ending) {
+    pub(crate) async fn run(mut self, ending: Ending) {
         self.serve().await;
         ending.end(self.sockets.end());
-        let Self {
-            mut sockets,
-            commands,
-            batches,
-        } = self;
-        let last = sockets.take();
-        drop((sockets, commands));
-        if !last.is_empty() {
-            let _ = batches.send(last).await;
-        }
+        let last = self.sockets.batch().take();
+        drop((self.sockets, self.commands));
+        self.outlet.finish(last);
     }
 
     async fn serve(&mut self) {
         let Self {
             sockets,
             commands,
-            batches,
+            outlet,
         } = self;
         let (mut sender, mut receiver) = (true, true);
         while sender || receiver {
-            let (full, lost) = (sockets.is_full(), sockets.lost_since());
+            let (full, lost) = (sockets.batch().is_full(), sockets.lost_since());
             if !full && lost.is_some_and(|since| since.elapsed() >= LAST_SPEECH) {
                 return;
             }
@@ -90,11 +70,11 @@ impl Actor {
                     Some(command) => apply(sockets, command).await,
                     None => sender = false,
                 },
-                () = batches.closed(), if receiver => {
+                () = outlet.closed(), if receiver => {
                     receiver = false;
                     sockets.stop_receiving();
                 }
-                Ok(permit) = batches.reserve(), if receiver && !sockets.is_empty() => permit.send(sockets.take()),
+                Some(permit) = outlet.reserve(), if receiver && !sockets.batch().is_empty() => permit.send(sockets.batch().take()),
                 over = poll_fn(|cx| sockets.poll_read(cx)), if !full => if over {
                     return;
                 },
@@ -105,7 +85,7 @@ impl Actor {
 }
 
 async fn apply(sockets: &mut Sockets, command: Command) {
-    let sent = match &command {
+    let sent = match command {
         Command::Subscribe(prefix) => timeout(SUBSCRIBE, sockets.subscribe(prefix)).await,
         Command::Unsubscribe(prefix) => timeout(SUBSCRIBE, sockets.unsubscribe(prefix)).await,
         Command::Stop => return,

@@ -2,6 +2,9 @@ use super::actor::Actor;
 use super::end::Ending;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
+use super::sockets::Sockets;
+use crate::batch::Batch;
+use crate::batches;
 use crate::linger::Backend;
 use crate::ports;
 use distbus_transport::{ClientLink, Counters, Endpoint, Limits, PeerId, TransportError};
@@ -45,15 +48,16 @@ pub(crate) async fn connect(
     let (control, replies) = dealer.split();
     let counters = Arc::new(Counters::default());
     let ending = Ending::new();
-    let (commands, batches) = Actor::spawn(
+    let (outlet, intake) = batches::channel();
+    let sockets = Sockets::new(
         (sub, replies),
         monitors,
-        ending.clone(),
-        limits,
-        Arc::clone(&counters),
+        Batch::new(limits, Arc::clone(&counters)),
     );
+    let (actor, commands) = Actor::new(sockets, outlet);
+    tokio::spawn(actor.run(ending.clone()));
     Ok(ClientLink {
-        inbound: Box::new(Inbound::new(batches, ending.clone())),
+        inbound: Box::new(Inbound::new(intake, ending.clone())),
         outbound: Box::new(Outbound::new(
             (push, control),
             backends,

@@ -3,6 +3,7 @@
 mod actor;
 mod connect;
 mod end;
+mod filters;
 mod inbound;
 mod outbound;
 mod sockets;

@@ -143,11 +143,7 @@ impl ClientOutbound for Outbound {
                 return Err(TransportError::LimitReached { what, limit });
             }
         }
-        let text = std::str::from_utf8(&prefix).map_err(|source| TransportError::Other {
-            transport: crate::NAME,
-            source: Box::new(source),
-        })?;
-        self.command(Command::Subscribe(text.to_owned())).await?;
+        self.command(Command::Subscribe(prefix.clone())).await?;
         self.subscription_bytes += size;
         self.subscriptions.insert(prefix);
         Ok(())
@@ -159,9 +155,7 @@ impl ClientOutbound for Outbound {
             return Ok(());
         }
         self.subscription_bytes -= prefix.len();
-        // It was UTF-8 when it was subscribed to.
-        let text = String::from_utf8_lossy(&prefix).into_owned();
-        self.command(Command::Unsubscribe(text)).await
+        self.command(Command::Unsubscribe(prefix)).await
     }
 
     async fn close(&mut self, deadline: Instant) -> CloseReport {

@@ -1,15 +1,14 @@
 use super::end::End;
-use crate::broker::{Monitor, poll_event};
-use crate::wire::Reader;
-use distbus_transport::{ClientInbox, ClientSignal, Counters, Inbox, Limits};
+use super::filters::Filters;
+use crate::batch::Batch;
+use crate::broker::Monitor;
+use bytes::Bytes;
+use distbus_transport::ClientSignal;
 use futures_util::StreamExt;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 use zeromq::{DealerRecvHalf, SocketEvent, SocketRecv, SubSocket, ZmqResult};
 
-/// Control messages in one batch.
-const SIGNALS: usize = 256;
 /// The place of SUB among the monitors.
 const SUB: usize = 1;
 
@@ -20,11 +19,8 @@ pub(crate) struct Sockets {
     replies: DealerRecvHalf,
     /// In the order DEALER, SUB, PUSH.
     monitors: [Monitor; 3],
-    batch: ClientInbox,
-    bytes: usize,
-    batch_bytes: usize,
-    reader: Reader,
-    counters: Arc<Counters>,
+    batch: Batch<ClientSignal>,
+    filters: Filters,
     /// When the first sign of loss came, and what it was.
     lost: Option<(Instant, End)>,
 }
@@ -33,34 +29,21 @@ impl Sockets {
     pub(crate) fn new(
         (sub, replies): (SubSocket, DealerRecvHalf),
         monitors: [Monitor; 3],
-        limits: &Limits,
-        batch_bytes: usize,
-        counters: Arc<Counters>,
+        batch: Batch<ClientSignal>,
     ) -> Self {
         Self {
             sub: Some(sub),
             replies,
             monitors,
-            batch: ClientInbox::default(),
-            bytes: 0,
-            batch_bytes,
-            reader: Reader::new(limits.clone()),
-            counters,
+            batch,
+            filters: Filters::default(),
             lost: None,
         }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.batch.room() == 0 || self.bytes >= self.batch_bytes || self.batch.signals.len() >= SIGNALS
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.batch.is_empty()
-    }
-
-    pub(crate) fn take(&mut self) -> ClientInbox {
-        self.bytes = 0;
-        std::mem::take(&mut self.batch)
+    /// What has been read.
+    pub(crate) fn batch(&mut self) -> &mut Batch<ClientSignal> {
+        &mut self.batch
     }
 
     pub(crate) fn lost_since(&self) -> Option<Instant> {
@@ -79,65 +62,49 @@ impl Sockets {
     /// Reads no events any more.
     pub(crate) fn stop_receiving(&mut self) {
         self.sub = None;
-        drop(self.take());
+        drop(self.batch.take());
     }
 
-    pub(crate) async fn subscribe(&mut self, prefix: &str) -> ZmqResult<()> {
-        match &mut self.sub {
-            Some(sub) => sub.subscribe(prefix).await,
-            None => Ok(()),
+    pub(crate) async fn subscribe(&mut self, prefix: Bytes) -> ZmqResult<()> {
+        match (&mut self.sub, self.filters.add(prefix)) {
+            (Some(sub), Some(text)) => sub.subscribe(&text).await,
+            _ => Ok(()),
         }
     }
 
-    pub(crate) async fn unsubscribe(&mut self, prefix: &str) -> ZmqResult<()> {
-        match &mut self.sub {
-            Some(sub) => sub.unsubscribe(prefix).await,
-            None => Ok(()),
+    pub(crate) async fn unsubscribe(&mut self, prefix: Bytes) -> ZmqResult<()> {
+        match (&mut self.sub, self.filters.remove(&prefix)) {
+            (Some(sub), Some(text)) => sub.unsubscribe(&text).await,
+            _ => Ok(()),
         }
     }
 
     /// Takes what is ready. True once nothing more can come.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let before = self.batch.frames.len() + self.batch.signals.len();
-        let more = self.poll_events(cx);
+        let before = self.batch.len();
+        let more = match &mut self.sub {
+            Some(sub) => self.batch.poll_events(sub, |topic| self.filters.pass(topic), cx),
+            None => false,
+        };
         if self.lost.is_none() {
             self.poll_replies(cx);
         }
         let over = self.poll_monitors(cx);
-        if over || more || self.batch.frames.len() + self.batch.signals.len() > before {
+        if over || more || self.batch.len() > before {
             Poll::Ready(over)
         } else {
             Poll::Pending
         }
     }
 
-    /// False when SUB has nothing more to give now.
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(sub) = &mut self.sub else { return false };
-        for _ in 0..Inbox::<ClientSignal>::BOUND {
-            if self.batch.room() == 0 || self.bytes >= self.batch_bytes {
-                break;
-            }
-            match poll_event(sub, &mut self.reader, &self.counters, cx) {
-                Poll::Ready(Some(frame)) => {
-                    self.bytes += frame.cost();
-                    self.batch.frames.push(frame);
-                }
-                Poll::Ready(None) => {}
-                Poll::Pending => return false,
-            }
-        }
-        true
-    }
-
     fn poll_replies(&mut self, cx: &mut Context<'_>) {
-        while self.batch.signals.len() < SIGNALS {
+        while self.batch.has_room_for_signals() {
             let received = self.replies.recv().as_mut().poll(cx);
             match received {
                 Poll::Ready(Ok(message)) => {
                     let parts = message.into_vecdeque().into_iter();
-                    if let Some(message) = self.reader.control(parts, &self.counters) {
-                        self.batch.signals.push(ClientSignal::Control(message));
+                    if let Some(message) = self.batch.reader.control(parts, &self.batch.counters) {
+                        self.batch.inbox.signals.push(ClientSignal::Control(message));
                     }
                 }
                 Poll::Ready(Err(error)) => return self.lose(End::Broken(error.to_string())),

@@ -1,4 +1,4 @@
-use super::{Head, Violation};
+use super::{EventAt, Head, LONG, MORE, Violation};
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 
@@ -126,6 +126,37 @@ impl Decoder {
         Ok(Item::Command(self.at - body.len()..self.at))
     }
 
+    /// The event at the start of `bytes`, and its length, if it is all there, short of topic, and nothing is odd about it:
+    /// what nearly all traffic is, found with a fraction of the work. `None` says nothing; [`next`](Self::next) does.
+    #[inline]
+    pub fn plain_event(&self, bytes: &[u8]) -> Option<(EventAt, usize)> {
+        let &[MORE, topic, ..] = bytes else {
+            return None;
+        };
+        let topic = usize::from(topic);
+        let (start, body) = match *bytes.get(2 + topic..)? {
+            [MORE, len, ..] => (topic + 4, usize::from(len)),
+            [flags, a, b, c, d, e, f, g, h, ..] if flags == MORE | LONG => {
+                let len = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+                (topic + 11, usize::try_from(len).ok()?)
+            }
+            _ => return None,
+        };
+        let within = topic <= self.rules.first_bytes
+            && body <= self.rules.frame_bytes
+            && topic + body + 4 <= self.rules.message_bytes;
+        let end = start.checked_add(body).filter(|_| within)?;
+        let &[0, 4, a, b, c, d, ..] = bytes.get(end..)? else {
+            return None;
+        };
+        let event = EventAt {
+            topic: 2..2 + topic,
+            body: start..end,
+            checksum: u32::from_be_bytes([a, b, c, d]),
+        };
+        Some((event, end + 6))
+    }
+
     #[inline]
     fn scan(&self, bytes: &[u8]) -> Result<Scan, Violation> {
         let mut parts = [0..0, 0..0, 0..0];
@@ -198,7 +229,7 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{COMMAND, MORE, put_frame};
+    use crate::proto::{COMMAND, put_frame};
 
     #[test]
     fn a_command_between_frames_leaves_the_message_whole() {

@@ -21,7 +21,8 @@ pub struct PeerInfo {
 pub enum Progress {
     /// More bytes must come.
     Pending,
-    /// The peer has said all it has to say. The bound side now calls [`Handshake::accept`] or [`Handshake::refuse`].
+    /// The peer has said all it has to say. The bound side now calls [`Handshake::accept`], or sends
+    /// [ERROR](super::put_error).
     Ready(PeerInfo),
 }
 
@@ -90,11 +91,6 @@ impl<M: Mechanism> Handshake<M> {
     /// The bound side takes the peer.
     pub fn accept(&mut self, out: &mut Vec<u8>) {
         self.mechanism.accept(&self.ours, out);
-    }
-
-    /// The bound side does not.
-    pub fn refuse(&mut self, reason: &str, out: &mut Vec<u8>) {
-        put_error(out, reason);
     }
 
     fn check(&self, theirs: &Greeting) -> Result<(), Violation> {

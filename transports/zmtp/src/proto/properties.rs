@@ -90,6 +90,20 @@ proptest! {
     }
 
     #[test]
+    fn the_short_way_never_says_more_than_the_long_one(
+        wire in vec(prop_oneof![3 => 0u8..5, 1 => any::<u8>()], 0..60),
+    ) {
+        if let Some((event, len)) = Decoder::new(rules()).plain_event(&wire) {
+            let mut buffer = BytesMut::from(&wire[..]);
+            let Ok(Some(Item::Message(message))) = Decoder::new(rules()).next(&mut buffer) else {
+                return Err(TestCaseError::fail("no message"));
+            };
+            prop_assert_eq!(message.parts[2].end, len);
+            prop_assert_eq!(message.event(&buffer), Some(event));
+        }
+    }
+
+    #[test]
     fn any_bytes_at_all_end_a_handshake_well(
         valid in 0usize..=64,
         wire in vec(any::<u8>(), 0..3000),
@@ -119,6 +133,18 @@ proptest! {
             return Err(TestCaseError::fail("no message"));
         };
         let event = message.event(&wire).unwrap();
-        prop_assert_eq!((&wire[event.topic], &wire[event.body], event.checksum), (&topic[..], &body[..], checksum));
+        prop_assert_eq!(
+            (&wire[event.topic.clone()], &wire[event.body.clone()], event.checksum),
+            (&topic[..], &body[..], checksum)
+        );
+        // The short way finds the same, or nothing.
+        let found = Decoder::new(rules()).plain_event(&wire);
+        prop_assert_eq!(found.is_some(), topic.len() < 256);
+        if let Some(found) = found {
+            prop_assert_eq!(found, (event, wire.len()));
+        }
+        for cut in 0..wire.len() {
+            prop_assert_eq!(Decoder::new(rules()).plain_event(&wire[..cut]), None);
+        }
     }
 }

@@ -1,0 +1,11 @@
+//! Whatever comes from the network, or out of a user's handler: it is counted, said in one line of the log, felt by nobody else, and
+//! the broker goes on relaying. Each case runs over the in-memory transport and over ZeroMQ, where it can be put on the wire there.
+
+mod bodies;
+mod brokers;
+mod frames;
+mod handlers;
+mod lab;
+mod logs;
+#[cfg(feature = "zeromq")]
+mod raw;
