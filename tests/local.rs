@@ -66,13 +66,21 @@ async fn every_kind_of_handler_gets_it() {
         .unwrap();
     let s = seen.clone();
     entries[1]
-        .on_sync("lab.temp", move |t: &Temperature| s.add(format!("sync {}", t.celsius)))
+        .on_sync("lab.temp", move |t: &Temperature| {
+            s.add(format!("sync {}", t.celsius))
+        })
         .unwrap();
     let s = seen.clone();
     entries[2]
         .on_event("lab.*", move |e: Event| {
             let s = s.clone();
-            async move { s.add(format!("{} {}", e.topic(), e.get::<Temperature>().unwrap().celsius)) }
+            async move {
+                s.add(format!(
+                    "{} {}",
+                    e.topic(),
+                    e.get::<Temperature>().unwrap().celsius
+                ))
+            }
         })
         .unwrap();
     let mut temps = entries[3].subscribe::<Temperature>("lab.+").unwrap();
@@ -94,7 +102,8 @@ async fn the_very_value_is_shared_never_copied() {
         places.lock().unwrap().push(std::ptr::from_ref(t) as usize);
     };
     let p = Arc::clone(&places);
-    lab.on_sync("lab.temp", move |t: &Temperature| note(&p, t)).unwrap();
+    lab.on_sync("lab.temp", move |t: &Temperature| note(&p, t))
+        .unwrap();
     let p = Arc::clone(&places);
     bus.entry("b")
         .on("lab.temp", move |t: Arc<Temperature>| {
@@ -158,9 +167,12 @@ async fn another_type_goes_through_the_codec_and_a_mismatch_is_counted() {
     let (bus, lab) = lab();
     let seen = Seen::default();
     let s = seen.clone();
-    lab.on_sync("lab.temp", move |t: &Temperature| s.add(t.celsius)).unwrap();
+    lab.on_sync("lab.temp", move |t: &Temperature| s.add(t.celsius))
+        .unwrap();
     bus.entry("wrong").on_sync("lab.temp", |_: &u32| ()).unwrap();
-    bus.entry("wrong too").on("lab.temp", |_: Arc<Vec<u8>>| async {}).unwrap();
+    bus.entry("wrong too")
+        .on("lab.temp", |_: Arc<Vec<u8>>| async {})
+        .unwrap();
     let reading = Reading {
         celsius: 3.0,
         sensor: "a",
@@ -179,9 +191,9 @@ async fn a_local_value_needs_no_serialization_and_reaches_only_its_type() {
     struct Handle(AtomicUsize);
     let (bus, lab) = lab();
     lab.on_local("h", |h: Arc<Handle>| async move {
-            h.0.fetch_add(1, SeqCst);
-        } })
-        .unwrap();
+        h.0.fetch_add(1, SeqCst);
+    })
+    .unwrap();
     bus.entry("b")
         .on_local_sync("h", |h: &Handle| {
             h.0.fetch_add(10, SeqCst);
@@ -219,7 +231,9 @@ async fn the_newest_handler_of_an_entry_point_wins() {
         .unwrap();
     }
     let s = seen.clone();
-    bus.entry("other").on_sync("a", move |_: &u32| s.add("other")).unwrap();
+    bus.entry("other")
+        .on_sync("a", move |_: &u32| s.add("other"))
+        .unwrap();
     bus.emit("a", 1_u32).await.unwrap();
     let mut got = seen.take();
     got.sort();
@@ -267,7 +281,9 @@ async fn an_entry_point_that_closes_takes_its_own_away() {
 async fn failing_and_panicking_handlers_hurt_nobody() {
     let (bus, _) = lab();
     let seen = Seen::default();
-    bus.entry("fails").on_sync("a", |_: &u32| Err::<(), _>("no")).unwrap();
+    bus.entry("fails")
+        .on_sync("a", |_: &u32| Err::<(), _>("no"))
+        .unwrap();
     bus.entry("panics").on_sync("a", not_called::<u32>).unwrap();
     bus.entry("fails later")
         .on("a", |_: Arc<u32>| async { Err::<(), _>("later") })
@@ -318,7 +334,9 @@ async fn a_handler_may_emit_to_its_own_topic_and_register() {
             l.on_sync("fresh", |_: &u32| ()).unwrap();
         })
         .unwrap();
-    within("the countdown", bus.emit("countdown", 20_u32)).await.unwrap();
+    within("the countdown", bus.emit("countdown", 20_u32))
+        .await
+        .unwrap();
     assert_eq!(count.load(SeqCst), 42);
     assert_law(&bus);
 }
@@ -384,7 +402,9 @@ async fn detached_handlers_and_emissions_are_not_waited_for() {
             }
         })
         .unwrap();
-    within("emit_detached", bus.emit_detached("patient", 2_u32)).await.unwrap();
+    within("emit_detached", bus.emit_detached("patient", 2_u32))
+        .await
+        .unwrap();
     assert_eq!(bus.stats().in_flight(), 2);
     gate.add_permits(2);
     let mut got = vec![
@@ -400,7 +420,9 @@ async fn detached_handlers_and_emissions_are_not_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn detached_tasks_are_bounded() {
     let bus = LocalBus::builder().detached(2).build();
-    bus.entry("stuck").on_detached("a", |_: Arc<u32>| pending::<()>()).unwrap();
+    bus.entry("stuck")
+        .on_detached("a", |_: Arc<u32>| pending::<()>())
+        .unwrap();
     let start = Instant::now();
     for i in 0..10_u32 {
         bus.emit("a", i).await.unwrap();
@@ -408,7 +430,10 @@ async fn detached_tasks_are_bounded() {
     // One stall costs one deadline, not one for each event.
     assert_eq!(start.elapsed(), Duration::from_secs(1));
     let stats = bus.stats();
-    assert_eq!((stats.in_flight(), stats.dropped_by(DropReason::Deadline)), (2, 8));
+    assert_eq!(
+        (stats.in_flight(), stats.dropped_by(DropReason::Deadline)),
+        (2, 8)
+    );
     let report = bus.close().await;
     assert_eq!(report.undelivered, 2);
     // The tasks drop what they held as soon as they are told.
@@ -532,14 +557,16 @@ async fn ids_say_where_an_event_stands() {
     bus.emit_with_id("a", 4, "mine").await.unwrap();
     let mut places = Vec::new();
     for _ in 0..3 {
-        let origin = within("an event", events.next()).await.unwrap().id().origin().unwrap();
+        let origin = within("an event", events.next())
+            .await
+            .unwrap()
+            .id()
+            .origin()
+            .unwrap();
         places.push((origin.publisher, origin.slot, origin.sequence));
     }
     let publisher = places[0].0;
-    assert_eq!(
-        places,
-        [(publisher, 1, 1), (publisher, 2, 1), (publisher, 1, 2)]
-    );
+    assert_eq!(places, [(publisher, 1, 1), (publisher, 2, 1), (publisher, 1, 2)]);
     let mine = within("mine", events.next()).await.unwrap();
     assert_eq!(mine.id().as_text(), Some("mine"));
     // Passed on, it is the same event.
