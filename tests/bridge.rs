@@ -429,3 +429,22 @@ async fn dropping_the_bus_ends_its_bridges() {
     drop(bus);
     until("the bridges' end", || tasks() == before).await;
 }
+
+#[cfg(feature = "zeromq")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_address_a_bus_connects_itself() {
+    let broker = Broker::bind("tcp://127.0.0.1:0").await.unwrap();
+    let address = broker.endpoint().to_string();
+    let (a, b) = (LocalBus::new(), LocalBus::new());
+    let seen = Seen::on(&b);
+    within("link", a.link(&address, ALL)).await.unwrap();
+    within("listen", b.listen(address.as_str(), "n")).await.unwrap();
+    a.emit("n", 1_u32).await.unwrap();
+    until("the event", || seen.len() == 1).await;
+    within("deforward", a.deforward(&address)).await.unwrap();
+    assert_eq!(a.stats().clients, 1);
+    assert!(matches!(a.deforward("nowhere").await, Err(Error::Endpoint(_))));
+    within("close", a.close()).await;
+    within("close", b.close()).await;
+    broker.close().await;
+}

@@ -8,7 +8,7 @@ use super::queue::Queue;
 use super::stream::EventStream;
 use super::topic::{IntoPatterns, Pattern, check_emit};
 use crate::codec::Codec;
-use crate::{DropReason, Endpoint};
+use crate::{DropReason, Endpoint, EndpointError};
 use futures_util::StreamExt;
 use futures_util::stream::select_all;
 use std::sync::atomic::Ordering::Relaxed;
@@ -60,9 +60,14 @@ impl LocalBus {
     /// Undoes [`forward_to`](Self::forward_to) and `forward`, for all patterns; what waits is sent first.
     ///
     /// # Errors
-    /// [`Error::NotRegistered`] when nothing is forwarded there.
-    pub async fn deforward(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        self.end_bridges(endpoint, Direction::Out).await
+    /// [`Error::NotRegistered`] when nothing is forwarded there; [`Error::Endpoint`] for a text that is none.
+    pub async fn deforward<E>(&self, endpoint: E) -> Result<(), Error>
+    where
+        E: TryInto<Endpoint>,
+        E::Error: Into<EndpointError>,
+    {
+        let endpoint = endpoint.try_into().map_err(Into::into)?;
+        self.end_bridges(&endpoint, Direction::Out).await
     }
 
     /// Brings events of some topics in from a client's broker, until [`unlisten`](Self::unlisten); returns once the broker really sends them. The
@@ -104,9 +109,14 @@ impl LocalBus {
     /// Undoes [`listen_to`](Self::listen_to) and `listen`, for all patterns.
     ///
     /// # Errors
-    /// [`Error::NotRegistered`] when nothing is listened to there.
-    pub async fn unlisten(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        self.end_bridges(endpoint, Direction::In).await
+    /// As [`deforward`](Self::deforward).
+    pub async fn unlisten<E>(&self, endpoint: E) -> Result<(), Error>
+    where
+        E: TryInto<Endpoint>,
+        E::Error: Into<EndpointError>,
+    {
+        let endpoint = endpoint.try_into().map_err(Into::into)?;
+        self.end_bridges(&endpoint, Direction::In).await
     }
 
     /// Both [`listen_to`](Self::listen_to) and [`forward_to`](Self::forward_to).
@@ -211,7 +221,8 @@ impl LocalBus {
     }
 }
 
-fn check_all(patterns: &[Pattern]) -> Result<(), Error> {
+/// Refuses patterns that name a reserved topic: only a broker emits there.
+pub(crate) fn check_all(patterns: &[Pattern]) -> Result<(), Error> {
     let exact = patterns.iter().filter(|pattern| pattern.is_exact());
     exact
         .map(|pattern| check_emit(pattern.as_str()))
