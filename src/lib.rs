@@ -96,10 +96,12 @@ pub use engine::broker::{Broker, BrokerBuilder, BrokerStats, Flushed, Forward, S
 pub use engine::client::{Client, ClientBuilder, ClientStats, ClosedBy};
 pub use engine::error::{BoxError, Error};
 pub use engine::event::Event;
+pub use engine::evented::{Emitter, Evented, EventedBuilder};
 pub use engine::handler::Outcome;
 pub use facade::DefaultCodec;
 
 pub(crate) use engine::host;
 pub use engine::local::{EntryPoint, LocalBus, LocalBusBuilder};
+pub use engine::registry::Registry;
 pub use engine::sink::LocalSink;
 pub use engine::stream::{EventStream, Received, Subscription};

@@ -219,6 +219,8 @@ impl LocalSink for LocalBus {
 
 impl std::fmt::Debug for LocalBus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LocalBus").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("LocalBus")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }

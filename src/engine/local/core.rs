@@ -139,7 +139,12 @@ impl Core {
     }
 
     /// Removes what `which` picks among an entry point's registrations for this very pattern, and returns how many those were.
-    pub(crate) fn remove(&self, owner: u64, pattern: &Pattern, which: impl Fn(&Registration) -> bool) -> usize {
+    pub(crate) fn remove(
+        &self,
+        owner: u64,
+        pattern: &Pattern,
+        which: impl Fn(&Registration) -> bool,
+    ) -> usize {
         let mut owners = lock(&self.owners);
         let mut table = Table::clone(&self.table.load());
         let removed = table.remove(pattern, &mut |r| r.owner == owner && which(r));
@@ -178,8 +183,14 @@ impl Core {
 }
 
 fn forget(owners: &mut Owners, owner: u64, pattern: &Pattern, count: usize) {
-    let Some(patterns) = owners.get_mut(&owner) else { return };
-    let left = patterns.get(pattern).copied().unwrap_or_default().saturating_sub(count);
+    let Some(patterns) = owners.get_mut(&owner) else {
+        return;
+    };
+    let left = patterns
+        .get(pattern)
+        .copied()
+        .unwrap_or_default()
+        .saturating_sub(count);
     match left {
         0 => drop(patterns.remove(pattern)),
         _ => drop(patterns.insert(pattern.clone(), left)),

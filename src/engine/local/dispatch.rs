@@ -31,11 +31,7 @@ struct Run<'a> {
 
 impl Core {
     /// Calls who is registered, and returns what is left to wait for. Never blocks, holds no lock while it calls.
-    pub(super) fn dispatch(
-        self: &Arc<Self>,
-        topic: &str,
-        source: &mut dyn Source,
-    ) -> Result<Pending, Error> {
+    pub(super) fn dispatch(self: &Arc<Self>, topic: &str, source: &mut dyn Source) -> Result<Pending, Error> {
         let table = self.table.load();
         let exact = table.exact(topic);
         if !exact.is_some_and(|list| list.emittable) {

@@ -1,12 +1,12 @@
 use super::bus::LocalBus;
 use super::registration::{Handler, Registration, Target};
+use crate::EventId;
 use crate::engine::error::Error;
 use crate::engine::event::Event;
 use crate::engine::handler::Outcome;
 use crate::engine::queue::Queue;
 use crate::engine::stream::{EventStream, Subscription};
 use crate::engine::topic::Pattern;
-use crate::EventId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
@@ -78,7 +78,7 @@ impl EntryPoint {
         F: Fn(Arc<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Outcome> + Send + 'static,
     {
-        self.add(pattern, Handler::shared(handler))
+        self.add(pattern.parse()?, Handler::shared(handler))
     }
 
     /// Calls a synchronous handler with a reference to the data. The fastest kind; it must not block.
@@ -91,7 +91,7 @@ impl EntryPoint {
         F: Fn(&T) -> O + Send + Sync + 'static,
         O: Outcome,
     {
-        self.add(pattern, Handler::by_ref(handler))
+        self.add(pattern.parse()?, Handler::by_ref(handler))
     }
 
     /// Calls an asynchronous handler with the event.
@@ -103,7 +103,7 @@ impl EntryPoint {
         F: Fn(Event) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Outcome> + Send + 'static,
     {
-        self.add(pattern, Handler::event(handler))
+        self.add(pattern.parse()?, Handler::event(handler))
     }
 
     /// As [`on`](Self::on), in a task of its own: the next event does not wait. See
@@ -118,7 +118,7 @@ impl EntryPoint {
         F: Fn(Arc<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Outcome> + Send + 'static,
     {
-        self.add(pattern, Handler::shared(handler).detached())
+        self.add(pattern.parse()?, Handler::shared(handler).detached())
     }
 
     /// As [`on_event`](Self::on_event), in a task of its own: the next event does not wait.
@@ -131,7 +131,7 @@ impl EntryPoint {
         F: Fn(Event) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Outcome> + Send + 'static,
     {
-        self.add(pattern, Handler::event(handler).detached())
+        self.add(pattern.parse()?, Handler::event(handler).detached())
     }
 
     /// As [`on`](Self::on), for a type that cannot be decoded: it gets only what was emitted in this process as that very type.
@@ -144,7 +144,7 @@ impl EntryPoint {
         F: Fn(Arc<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Outcome> + Send + 'static,
     {
-        self.add(pattern, Handler::local_shared(handler))
+        self.add(pattern.parse()?, Handler::local_shared(handler))
     }
 
     /// As [`on_sync`](Self::on_sync), for a type that cannot be decoded: see [`on_local`](Self::on_local).
@@ -157,7 +157,7 @@ impl EntryPoint {
         F: Fn(&T) -> O + Send + Sync + 'static,
         O: Outcome,
     {
-        self.add(pattern, Handler::local_ref(handler))
+        self.add(pattern.parse()?, Handler::local_ref(handler))
     }
 
     /// Removes the handler for this very pattern. A stream ends when it is dropped.
@@ -210,7 +210,11 @@ impl EntryPoint {
         let pattern: Pattern = pattern.parse()?;
         let counters = &core.ledger.counters;
         let settings = &core.settings;
-        let queue = Queue::new(settings.queue_events, settings.slow_consumer, Arc::clone(counters));
+        let queue = Queue::new(
+            settings.queue_events,
+            settings.slow_consumer,
+            Arc::clone(counters),
+        );
         let id = self.register(pattern.clone(), Target::Stream(Arc::clone(&queue)))?;
         let (core, owner) = (Arc::downgrade(core), self.owner);
         Ok(EventStream::new(queue, Arc::clone(counters), move || {
@@ -294,9 +298,8 @@ impl EntryPoint {
         self.bus.emit_event(event).await
     }
 
-    pub(crate) fn add(&self, pattern: &str, handler: Handler) -> Result<(), Error> {
-        self.register(pattern.parse()?, Target::Handler(handler))
-            .map(drop)
+    pub(crate) fn add(&self, pattern: Pattern, handler: Handler) -> Result<(), Error> {
+        self.register(pattern, Target::Handler(handler)).map(drop)
     }
 
     pub(crate) fn register(&self, pattern: Pattern, target: Target) -> Result<u64, Error> {
@@ -314,6 +317,8 @@ impl EntryPoint {
 
 impl std::fmt::Debug for EntryPoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EntryPoint").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("EntryPoint")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

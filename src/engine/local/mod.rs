@@ -17,6 +17,7 @@ mod registration;
 mod source;
 mod table;
 
+pub(crate) use self::core::lock;
 pub use builder::LocalBusBuilder;
 pub use bus::LocalBus;
 pub use entry::EntryPoint;

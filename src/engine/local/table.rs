@@ -189,11 +189,12 @@ impl Node {
         match path {
             [] => List::put(&mut self.here, new),
             [Segment::Rest, ..] => List::put(&mut self.rest, new),
-            [Segment::One, tail @ ..] => {
-                Arc::make_mut(self.one.get_or_insert_default()).insert(tail, new)
-            }
+            [Segment::One, tail @ ..] => Arc::make_mut(self.one.get_or_insert_default()).insert(tail, new),
             [Segment::Name(name), tail @ ..] => {
-                let mut child = self.names.get(*name).map_or_else(Node::default, |n| Node::clone(n));
+                let mut child = self
+                    .names
+                    .get(*name)
+                    .map_or_else(Node::default, |n| Node::clone(n));
                 let added = child.insert(tail, new);
                 self.names.insert_mut((*name).into(), Arc::new(child));
                 added

@@ -21,7 +21,7 @@ pub(crate) enum End {
     Gone,
     /// The peer closed it in the middle of a message.
     Truncated,
-    Io(io::Error),
+    Io(#[expect(dead_code, reason = "logs show it")] io::Error),
     Violation(Violation),
     /// It took nothing of what waited for it, for too long.
     Stalled,
