@@ -106,6 +106,16 @@ impl Broker {
         .await;
     }
 
+    /// Ends it; its place is free when this returns.
+    pub(crate) async fn stop(mut self) {
+        self.task.abort();
+        let ended = within("the broker ending", &mut self.task).await;
+        assert!(
+            ended.is_err_and(|error| error.is_cancelled()),
+            "the broker had ended before"
+        );
+    }
+
     pub(crate) async fn signal(&mut self, what: &str, mut is_it: impl FnMut(&BrokerSignal) -> bool) {
         within(what, async {
             while let Some(signal) = self.signals.recv().await {

@@ -1,0 +1,8 @@
+//! The other implementations: libzmq itself, through Python, and the `zeromq` crate, each in both parts.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ours;
+mod with_libzmq;
+mod with_zeromq_crate;
