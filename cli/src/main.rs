@@ -12,10 +12,10 @@ mod logging;
 mod printer;
 mod publish;
 mod render;
-mod seconds;
 mod serve;
 mod signals;
 mod subscribe;
+mod units;
 mod value;
 
 use clap::{Parser, Subcommand};
@@ -30,7 +30,7 @@ use std::process::ExitCode;
 #[command(name = "distbus", version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
     /// Says more on stderr: -v what it does, -vv in detail, -vvv everything. RUST_LOG, where set, decides instead
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 900)]
     verbose: u8,
     #[command(subcommand)]
     command: Command,
