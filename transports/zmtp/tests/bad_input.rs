@@ -1,4 +1,5 @@
 //! What strangers send, while others are served: each is counted, costs no more than the limits allow, and delays nobody.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Subscribers that stop reading, seen from outside: memory, and the others' time.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

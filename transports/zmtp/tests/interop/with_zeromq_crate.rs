@@ -70,10 +70,7 @@ async fn the_zeromq_crate_as_client() {
     }
     sub.unsubscribe("topic.7.").await.unwrap();
     push.send(event("topic.8.x", vec![8])).await.unwrap();
-    assert_eq!(
-        next("an event", sub.recv()).await,
-        parts("topic.8.x", vec![8])
-    );
+    assert_eq!(next("an event", sub.recv()).await, parts("topic.8.x", vec![8]));
     assert_eq!(broker.counters.snapshot().rejected, []);
     assert_eq!(broker.counters.snapshot().total_dropped(), 0);
 
@@ -84,10 +81,7 @@ async fn the_zeromq_crate_as_client() {
         sub.subscribe("rs.").await.unwrap();
     }
     push.send(event("rs.after", vec![1])).await.unwrap();
-    assert_eq!(
-        next("an event", sub.recv()).await,
-        parts("rs.after", vec![1])
-    );
+    assert_eq!(next("an event", sub.recv()).await, parts("rs.after", vec![1]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
