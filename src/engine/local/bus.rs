@@ -51,7 +51,7 @@ impl LocalBus {
         LocalBusBuilder::with_codec(codec).build()
     }
 
-    pub(super) fn from_core(core: Arc<Core>) -> Self {
+    pub(crate) fn from_core(core: Arc<Core>) -> Self {
         Self(core)
     }
 
@@ -171,7 +171,7 @@ impl LocalBus {
     /// What was offered to handlers, streams and bridges, delivered, dropped and refused, so far:
     /// `offered = delivered + dropped + in flight` whenever nothing moves.
     ///
-    /// `received` and `rejected` count events from brokers.
+    /// `received` and `rejected` count events from brokers; `clients` are the bridges there are now.
     pub fn stats(&self) -> Snapshot {
         self.0.ledger.snapshot()
     }

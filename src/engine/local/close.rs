@@ -1,10 +1,15 @@
 //! How a bus ends: the close event, then no more emissions, then what runs and waits is let out, until a deadline.
 
+use super::bridges::Direction;
 use super::bus::LocalBus;
 use super::core::Core;
-use super::registration::Target;
 use super::source::Empty;
-use crate::{CLOSE, CloseReport, DropReason};
+use super::table::Table;
+use crate::engine::event::Event;
+use crate::engine::queue::Queue;
+use crate::{CLOSE, CloseReport};
+use futures_util::future::join_all;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -68,32 +73,40 @@ async fn closing(core: Arc<Core>, deadline: Instant) {
         Err(error) => tracing::error!(%error, "the close event was not delivered"),
     }
     core.refuse();
+    let (incoming, outgoing): (Vec<_>, Vec<_>) = core
+        .bridges
+        .take(&core, |_| true)
+        .into_iter()
+        .partition(|bridge| bridge.direction == Direction::In);
+    join_all(incoming.into_iter().map(|bridge| bridge.end(deadline))).await;
     drop(timeout_at(deadline, idle(&core)).await);
     let mut undelivered = core.ledger.running();
     core.kill();
     let table = core.clear();
-    let mut queues = Vec::new();
-    table.for_each(&mut |registration| {
-        if let Some(queue) = registration.target.queue() {
-            queue.close();
-            queues.push(Arc::clone(registration));
-        }
-    });
-    for registration in queues {
-        let Some(queue) = registration.target.queue() else {
-            continue;
-        };
+    for queue in close_queues(&table) {
         if timeout_at(deadline, queue.idle()).await.is_err() {
             undelivered += queue.unfinished() as u64;
-            if matches!(registration.target, Target::Bridge(_)) {
-                queue.abandon(DropReason::Closed);
-            }
         }
     }
+    join_all(outgoing.into_iter().map(|bridge| bridge.end(deadline))).await;
     drop(table);
     core.state
         .report
         .send_replace(Some(CloseReport::undelivered(undelivered)));
+}
+
+/// Closes the queues of streams and bridges, and returns them. A bridge has one for all of its patterns.
+fn close_queues(table: &Table) -> Vec<Arc<Queue<Event>>> {
+    let (mut queues, mut seen) = (Vec::new(), HashSet::new());
+    table.for_each(&mut |registration| {
+        if let Some(queue) = registration.target.queue()
+            && seen.insert(Arc::as_ptr(queue))
+        {
+            queue.close();
+            queues.push(Arc::clone(queue));
+        }
+    });
+    queues
 }
 
 /// Waits until no handler runs.

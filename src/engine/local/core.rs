@@ -1,7 +1,8 @@
 use super::border::Border;
+use super::bridges::Bridges;
 use super::builder::Settings;
 use super::ledger::Ledger;
-use super::registration::{Registration, Target};
+use super::registration::Registration;
 use super::table::Table;
 use crate::engine::error::Error;
 use crate::engine::event::{Event, Payload};
@@ -21,14 +22,15 @@ use tokio::sync::{Notify, Semaphore, watch};
 pub(crate) struct Core {
     pub(super) table: ArcSwap<Table>,
     owners: Mutex<Owners>,
-    pub(super) ledger: Ledger,
+    pub(crate) ledger: Ledger,
     pub(super) state: State,
     pub(super) border: Mutex<Border>,
+    pub(crate) bridges: Bridges,
     /// One permit a detached task.
     pub(super) detached: Arc<Semaphore>,
     /// A detached delivery has waited in vain; none waits again until there is room.
     pub(super) lagging: AtomicBool,
-    pub(super) settings: Settings,
+    pub(crate) settings: Settings,
     codec: Arc<dyn DynCodec>,
     host: Arc<dyn Host>,
     sequencer: Mutex<Sequencer>,
@@ -68,6 +70,7 @@ impl Core {
                 report: watch::Sender::new(None),
             },
             border: Mutex::default(),
+            bridges: Bridges::default(),
             detached: Arc::new(Semaphore::new(settings.detached)),
             lagging: AtomicBool::new(false),
             settings,
@@ -78,7 +81,7 @@ impl Core {
         })
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.state.now.load(SeqCst) != OPEN
     }
 
@@ -201,10 +204,10 @@ fn forget(owners: &mut Owners, owner: u64, pattern: &Pattern, count: usize) {
 }
 
 impl Drop for Core {
-    /// The last handle is gone: streams end once what they hold is read.
+    /// The last handle is gone: streams and bridges end once what they hold is taken.
     fn drop(&mut self) {
         self.table.load().for_each(&mut |registration| {
-            if let Target::Stream(queue) = &registration.target {
+            if let Some(queue) = registration.target.queue() {
                 queue.close();
             }
         });

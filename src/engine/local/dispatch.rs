@@ -1,8 +1,8 @@
 //! The path of one emission: find who is registered, call the handlers, fill the queues, wait for the rest.
 
+use super::bridges::Outlet;
 use super::core::{Core, lock};
 use super::delivery::{Delivery, Pending, Work};
-use super::outlet::Outlet;
 use super::registration::{Call, Handler, Registration, Target};
 use super::source::Source;
 use super::table::List;

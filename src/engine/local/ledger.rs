@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::Seq
 ///
 /// Handlers are counted in stripes, one a thread as far as they last, so that emitters in parallel do not fight over one cache line.
 /// Queues count in [`Counters`], and everything that is dropped does.
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     stripes: [Stripe; STRIPES],
     /// Deliveries to handlers that ended without success; each is in `counters.dropped` too.
     failed: AtomicU64,
-    pub(super) counters: Arc<Counters>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 const STRIPES: usize = 16;

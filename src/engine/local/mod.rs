@@ -4,6 +4,7 @@
 //! `source` makes of the emitted value; `delivery` is what is left to wait for; `ledger` counts; `border` keeps bridges from looping.
 
 mod border;
+mod bridges;
 mod builder;
 mod bus;
 mod close;
@@ -12,13 +13,14 @@ mod delivery;
 mod dispatch;
 mod entry;
 mod ledger;
-mod outlet;
 mod registration;
 mod source;
 mod table;
 
-pub(crate) use self::core::lock;
 pub use builder::LocalBusBuilder;
 pub use bus::LocalBus;
 pub use entry::EntryPoint;
-pub(crate) use registration::Handler;
+
+pub(crate) use self::core::{Core, lock};
+pub(crate) use bridges::{Direction, Outlet};
+pub(crate) use registration::{Handler, Registration, Target};

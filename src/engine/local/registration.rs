@@ -1,4 +1,4 @@
-use super::outlet::Outlet;
+use super::bridges::Outlet;
 use crate::engine::event::Event;
 use crate::engine::handler::{
     Called, Ending, EventHandler, Failure, Outcome, at_once, event_handler, guard, later,
