@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 3 cannot connect, 4 timed out, 64 usage.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod connection;
 mod demo;
 mod failure;
@@ -42,6 +43,7 @@ enum Command {
     Serve(serve::Args),
     Pub(publish::Args),
     Sub(subscribe::Args),
+    Bench(bench::Args),
 }
 
 const AFTER_HELP: &str = "\
@@ -85,6 +87,7 @@ fn execute(command: Command) -> Result<(), Failure> {
             Command::Serve(args) => serve::run(args).await,
             Command::Pub(args) => publish::run(args).await,
             Command::Sub(args) => subscribe::run(args).await,
+            Command::Bench(args) => bench::run(args).await,
         }
     });
     // A thread that still reads stdin must not keep the program alive.
