@@ -29,7 +29,11 @@ async fn main() -> Result<(), distbus::Error> {
     // `*` stands for everything below `lab`. Such a handler gets whole events.
     client
         .on_event("lab.*", |event: Event| async move {
-            println!("a handler of all of lab:   {} at {}", event.topic(), event.timestamp());
+            println!(
+                "a handler of all of lab:   {} at {}",
+                event.topic(),
+                event.timestamp()
+            );
         })
         .await?;
     // The same events once more, to be read where it suits you.

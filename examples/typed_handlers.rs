@@ -22,8 +22,14 @@ struct TooFast(u32);
 async fn main() -> Result<(), Error> {
     // The network of this example is the memory of this process. Over ZeroMQ the rest is the same.
     let network = Memory::new();
-    let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
-    let pump = Client::builder().transport(network.clone()).connect("mem://lab").await?;
+    let broker = Broker::builder()
+        .transport(network.clone())
+        .bind("mem://lab")
+        .await?;
+    let pump = Client::builder()
+        .transport(network.clone())
+        .connect("mem://lab")
+        .await?;
     let desk = Client::builder().transport(network).connect("mem://lab").await?;
 
     // 1. A handler of your type. It may fail: the error is logged and counted, and nobody else feels it.
@@ -80,19 +86,38 @@ async fn main() -> Result<(), Error> {
     desk.emit("pump.command", &Command::Stop).await?;
     desk.emit("pump.a.rpm", &500).await?;
     desk.emit("pump.b.rpm", "five hundred").await?;
-    for expected in [Command::Start { rpm: 500 }, Command::Start { rpm: 5000 }, Command::Stop] {
+    for expected in [
+        Command::Start { rpm: 500 },
+        Command::Start { rpm: 5000 },
+        Command::Stop,
+    ] {
         let command = commands.next().await.expect("the client is open");
         assert_eq!(*command, expected);
     }
     gate.notify_one();
 
     // 6. One handler for each pattern: the newest takes the place of the one before. `off` takes it off.
-    pump.on("pump.command", |_: Command| async { unreachable!("it was taken off in time") }).await?;
+    let newest = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&newest);
+    pump.on_sync("pump.command", move |_: Command| {
+        count.fetch_add(1, Relaxed);
+    })
+    .await?;
+    desk.emit("pump.command", &Command::Stop).await?;
+    assert_eq!(commands.next().await.as_deref(), Some(&Command::Stop));
     pump.off("pump.command").await?;
-    assert!(matches!(pump.off("pump.command").await, Err(Error::NotRegistered(_))));
+    assert!(matches!(
+        pump.off("pump.command").await,
+        Err(Error::NotRegistered(_))
+    ));
     desk.emit("pump.command", &Command::Stop).await?;
     desk.flush().await?; // The broker has relayed everything by now.
-    assert_eq!(commands.next().await.as_deref(), Some(&Command::Stop), "streams stay");
+    assert_eq!(
+        commands.next().await.as_deref(),
+        Some(&Command::Stop),
+        "streams stay"
+    );
+    assert_eq!(newest.load(Relaxed), 1, "it had one of the two");
 
     // 7. A mistake in a topic is an error here, not silence there.
     let mistake = desk.emit("pump.*", &1).await.unwrap_err();
@@ -104,12 +129,23 @@ async fn main() -> Result<(), Error> {
     pump.close().await;
     desk.close().await;
     let (at_pump, at_desk) = (pump.stats().handled, desk.stats().handled);
-    assert_eq!(at_pump.dropped_by(DropReason::Failed), 1, "the command that was too fast");
-    assert_eq!(at_desk.dropped_by(DropReason::Undecodable), 1, "the text that is no number");
+    assert_eq!(
+        at_pump.dropped_by(DropReason::Failed),
+        1,
+        "the command that was too fast"
+    );
+    assert_eq!(
+        at_desk.dropped_by(DropReason::Undecodable),
+        1,
+        "the text that is no number"
+    );
     assert_eq!(readings.load(Relaxed), 1);
     for stats in [&at_pump, &at_desk] {
         assert_eq!(stats.offered, stats.delivered + stats.total_dropped());
-        println!("{} offered, {} taken, dropped {:?}", stats.offered, stats.delivered, stats.dropped);
+        println!(
+            "{} offered, {} taken, dropped {:?}",
+            stats.offered, stats.delivered, stats.dropped
+        );
     }
     broker.close().await;
     Ok(())

@@ -105,3 +105,8 @@ pub use engine::local::{EntryPoint, LocalBus, LocalBusBuilder};
 pub use engine::registry::Registry;
 pub use engine::sink::LocalSink;
 pub use engine::stream::{EventStream, Received, Subscription};
+
+// The programs in the README compile, and those without `no_run` run.
+#[cfg(all(doctest, feature = "zeromq"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,5 +1,5 @@
 use crate::failure::{Failure, chain};
-use crate::seconds::seconds;
+use crate::units::{event_bytes, seconds};
 use clap::ValueEnum;
 use distbus::{Client, Codec, Endpoint, Error, Limits};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) struct Connection {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     connect_timeout: Duration,
     /// The largest event to send or to take, in bytes as written on the wire
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().event_bytes)]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().event_bytes, value_parser = event_bytes)]
     pub(crate) event_bytes: usize,
 }
 

@@ -45,6 +45,7 @@ impl From<Error> for Failure {
         match error {
             Error::Topic(_) | Error::Endpoint(_) => Self::usage(message),
             Error::ConnectTimeout { .. } => Self::unreachable(message),
+            Error::Closed => Self::failed("the broker has closed"),
             _ => Self::failed(message),
         }
     }

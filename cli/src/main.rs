@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 3 cannot connect, 4 timed out, 64 usage.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod connection;
 mod demo;
 mod failure;
@@ -12,10 +13,10 @@ mod logging;
 mod printer;
 mod publish;
 mod render;
-mod seconds;
 mod serve;
 mod signals;
 mod subscribe;
+mod units;
 mod value;
 
 use clap::{Parser, Subcommand};
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 #[command(name = "distbus", version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
     /// Says more on stderr: -v what it does, -vv in detail, -vvv everything. RUST_LOG, where set, decides instead
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 900)]
     verbose: u8,
     #[command(subcommand)]
     command: Command,
@@ -42,6 +43,7 @@ enum Command {
     Serve(serve::Args),
     Pub(publish::Args),
     Sub(subscribe::Args),
+    Bench(bench::Args),
 }
 
 const AFTER_HELP: &str = "\
@@ -85,6 +87,7 @@ fn execute(command: Command) -> Result<(), Failure> {
             Command::Serve(args) => serve::run(args).await,
             Command::Pub(args) => publish::run(args).await,
             Command::Sub(args) => subscribe::run(args).await,
+            Command::Bench(args) => bench::run(args).await,
         }
     });
     // A thread that still reads stdin must not keep the program alive.

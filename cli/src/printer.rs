@@ -4,7 +4,6 @@ use crate::render::{Style, render};
 use distbus::Event;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Events on their way, at most.
@@ -14,12 +13,9 @@ const BYTES: usize = 16 << 20;
 /// Written together while more is waiting.
 const CHUNK: usize = 64 << 10;
 
-enum Job {
-    Print(Event, OwnedSemaphorePermit),
-    End,
-}
+type Job = (Event, OwnedSemaphorePermit);
 
-/// Where events go in. Whoever puts one waits while the printer is behind.
+/// Where events go in. Whoever puts one waits while the printer is behind. When the last clone is gone, the printer ends.
 #[derive(Clone)]
 pub(crate) struct Feed {
     jobs: mpsc::Sender<Job>,
@@ -32,13 +28,8 @@ impl Feed {
         let cost = (payload + event.topic().len()).clamp(1, BYTES) as u32;
         // Neither fails but when the printer has ended: then nothing is to be printed any more.
         if let Ok(room) = Arc::clone(&self.room).acquire_many_owned(cost).await {
-            let _ = self.jobs.send(Job::Print(event, room)).await;
+            let _ = self.jobs.send((event, room)).await;
         }
-    }
-
-    /// Nothing comes after this.
-    pub(crate) async fn end(&self) {
-        let _ = self.jobs.send(Job::End).await;
     }
 }
 
@@ -92,21 +83,18 @@ fn print(
         Ok::<_, io::Error>(())
     };
     loop {
-        let job = match jobs.try_recv() {
-            Ok(job) => job,
-            Err(TryRecvError::Disconnected) => Job::End,
-            Err(TryRecvError::Empty) => {
+        let next = match jobs.try_recv() {
+            Ok(job) => Some(job),
+            Err(_) => {
+                // Nothing is waiting: what is there may be seen before the next one comes.
                 flush(&mut chunk)?;
-                jobs.blocking_recv().unwrap_or(Job::End)
+                jobs.blocking_recv()
             }
         };
-        match job {
-            Job::Print(event, _room) => render(&event, style, &mut chunk)?,
-            Job::End => {
-                flush(&mut chunk)?;
-                return Ok(Stop::Ended);
-            }
-        }
+        let Some((event, _room)) = next else {
+            return Ok(Stop::Ended);
+        };
+        render(&event, style, &mut chunk)?;
         *events += 1;
         if most == Some(*events) {
             flush(&mut chunk)?;

@@ -1,7 +1,7 @@
 use crate::connection::Format;
 use crate::failure::{Failure, chain};
-use crate::seconds::seconds;
 use crate::signals::Signals;
+use crate::units::{event_bytes, seconds, topic_bytes};
 use clap::ValueEnum;
 use distbus::{
     Broker, BrokerBuilder, BrokerStats, CloseReport, Codec, Endpoint, Json, Limits, MessagePack,
@@ -81,10 +81,10 @@ impl Carrier {
 #[command(next_help_heading = "Limits")]
 struct Bounds {
     /// The largest event [default: 16777216]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = event_bytes)]
     event_bytes: Option<usize>,
     /// The longest topic [default: 1024]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = topic_bytes)]
     topic_bytes: Option<usize>,
     /// Distinct subscriptions of one client [default: 16384]
     #[arg(long, value_name = "COUNT")]

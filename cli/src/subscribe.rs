@@ -2,8 +2,8 @@ use crate::connection::{Connection, Format};
 use crate::failure::Failure;
 use crate::printer::{self, Feed, Printed, Stop};
 use crate::render::Style;
-use crate::seconds::seconds;
 use crate::signals::Signals;
+use crate::units::seconds;
 use distbus::{Client, ClosedBy, Codec, Event, Json, MessagePack, Pattern};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -53,8 +53,6 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 
 /// How long the last events may take to be printed when the user wants to end.
 const HURRY: Duration = Duration::from_secs(1);
-/// The same when the broker has ended: as long as it takes. A signal ends the wait.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     match args.connection.codec {
@@ -63,9 +61,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
+type Printing = oneshot::Receiver<io::Result<Printed>>;
+
 /// What ended the listening.
 enum End {
-    Printer(Result<io::Result<Printed>, oneshot::error::RecvError>),
+    Printer,
     Client(ClosedBy),
     Timeout,
     Signal,
@@ -73,46 +73,59 @@ enum End {
 
 async fn listen<C: Codec>(args: Args, codec: C) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let (feed, mut printed) = printer::start(args.format, args.count);
+    let (feed, mut printing) = printer::start(args.format, args.count);
     let client = tokio::select! {
-        client = subscribe(&args, codec, &feed) => client?,
+        client = subscribe(&args, codec, feed) => client?,
         _ = signals.next() => return Ok(()),
     };
     // Whoever waits for this line reads it; if nobody does, that is no reason to stop.
     let _ = writeln!(io::stderr(), "ready");
-    let end = tokio::select! {
-        printed = &mut printed => End::Printer(printed),
-        by = client.closed() => End::Client(by),
-        () = time_is_over(args.timeout) => End::Timeout,
-        _ = signals.next() => End::Signal,
+    let (end, printed) = tokio::select! {
+        // When the client ends the printer follows by itself: the client's end is the reason.
+        biased;
+        by = client.closed() => (End::Client(by), None),
+        printed = &mut printing => (End::Printer, Some(printed)),
+        () = time_is_over(args.timeout) => (End::Timeout, None),
+        _ = signals.next() => (End::Signal, None),
     };
-    let patience = if matches!(end, End::Client(_)) {
-        PATIENCE
-    } else {
-        HURRY
+    let printed = match (printed, &end) {
+        (Some(printed), _) => printed,
+        (None, End::Client(_)) => tokio::select! {
+            // When the broker has ended there is no hurry: what has come is printed, however long that takes.
+            printed = printing => printed,
+            _ = signals.next() => return Ok(()),
+        },
+        (None, _) => finish(&client, printing).await,
     };
-    let (end, printed) = match end {
-        End::Printer(printed) => {
-            client.close_within(HURRY).await;
-            (None, Some(printed))
-        }
-        end => {
-            let last = timeout(patience, finish(&client, &feed, printed, patience));
-            let printed = tokio::select! {
-                last = last => last.ok(),
-                _ = signals.next() => return Ok(()),
-            };
-            (Some(end), printed)
-        }
-    };
-    verdict(&args, end, printed)
+    client.close_within(HURRY).await;
+    match printed {
+        Ok(Ok(printed)) => verdict(&args, &end, printed),
+        Ok(Err(error)) => Err(Failure::failed(format!("stdout cannot be written: {error}"))),
+        Err(_) => Err(Failure::failed("the printer ended unexpectedly")),
+    }
+}
+
+/// Prints what has come, if somebody reads it, and no more.
+async fn finish<C: Codec>(
+    client: &Client<C>,
+    printing: Printing,
+) -> Result<io::Result<Printed>, oneshot::error::RecvError> {
+    client.close_within(HURRY).await;
+    let unread = Ok(Ok(Printed {
+        events: 0,
+        stop: Stop::Unread,
+    }));
+    timeout(HURRY, printing).await.unwrap_or(unread)
 }
 
 /// Connects and registers a handler for each pattern.
-async fn subscribe<C: Codec>(args: &Args, codec: C, feed: &Feed) -> Result<Client<C>, Failure> {
+async fn subscribe<C: Codec>(args: &Args, codec: C, feed: Feed) -> Result<Client<C>, Failure> {
     let client = args.connection.open(codec).await?;
     let patterns: Arc<[Pattern]> = args.patterns.clone().into();
     for (at, pattern) in patterns.iter().enumerate() {
+        if patterns[..at].contains(pattern) {
+            continue;
+        }
         let (patterns, feed) = (Arc::clone(&patterns), feed.clone());
         let print = move |event: Event| {
             // An event that an earlier pattern matches is that one's.
@@ -126,15 +139,10 @@ async fn subscribe<C: Codec>(args: &Args, codec: C, feed: &Feed) -> Result<Clien
                 }
             }
         };
-        if !patterns_before(&args.patterns, at).contains(pattern) {
-            client.on_event(pattern.as_str(), print).await?;
-        }
+        client.on_event(pattern.as_str(), print).await?;
     }
+    // From here on the handlers alone feed the printer: it ends when the client drops them.
     Ok(client)
-}
-
-fn patterns_before(patterns: &[Pattern], at: usize) -> &[Pattern] {
-    &patterns[..at]
 }
 
 async fn time_is_over(time: Option<Duration>) {
@@ -144,33 +152,8 @@ async fn time_is_over(time: Option<Duration>) {
     }
 }
 
-/// Prints what has come, and no more.
-async fn finish<C: Codec>(
-    client: &Client<C>,
-    feed: &Feed,
-    printed: oneshot::Receiver<io::Result<Printed>>,
-    patience: Duration,
-) -> Result<io::Result<Printed>, oneshot::error::RecvError> {
-    client.close_within(patience).await;
-    feed.end().await;
-    printed.await
-}
-
 /// What the exit code says about it all.
-fn verdict(
-    args: &Args,
-    end: Option<End>,
-    printed: Option<Result<io::Result<Printed>, oneshot::error::RecvError>>,
-) -> Result<(), Failure> {
-    let printed = match printed {
-        Some(Ok(Ok(printed))) => printed,
-        Some(Ok(Err(error))) => return Err(Failure::failed(format!("stdout cannot be written: {error}"))),
-        Some(Err(_)) => return Err(Failure::failed("the printer ended unexpectedly")),
-        None => Printed {
-            events: 0,
-            stop: Stop::Ended,
-        },
-    };
+fn verdict(args: &Args, end: &End, printed: Printed) -> Result<(), Failure> {
     if printed.stop != Stop::Ended {
         return Ok(());
     }
@@ -178,14 +161,14 @@ fn verdict(
         .count
         .map(|count| format!("{} of {count} events", printed.events));
     match (end, wanted) {
-        (Some(End::Timeout), Some(seen)) => Err(Failure::timed_out(format!("only {seen} came in time"))),
-        (Some(End::Client(ClosedBy::Broker)), Some(seen)) => {
+        (End::Timeout, Some(seen)) => Err(Failure::timed_out(format!("only {seen} came in time"))),
+        (End::Client(ClosedBy::Broker), Some(seen)) => {
             Err(Failure::failed(format!("the broker closed after {seen}")))
         }
-        (Some(End::Client(ClosedBy::Lost(why))), _) => Err(Failure::failed(format!(
+        (End::Client(ClosedBy::Lost(why)), _) => Err(Failure::failed(format!(
             "the connection to the broker was lost: {why}"
         ))),
-        (Some(End::Client(ClosedBy::Disrupted)), _) => {
+        (End::Client(ClosedBy::Disrupted), _) => {
             Err(Failure::failed("no pulse came from the broker for too long"))
         }
         _ => Ok(()),

@@ -6,7 +6,6 @@ use crate::codec::CodecError;
 use distbus_transport::{Counters, DropReason};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,20 +70,6 @@ where
     Fut: Future<Output: Outcome> + Send + 'static,
 {
     Arc::new(move |event: &Event| later(|| handler(event.clone())))
-}
-
-/// `|value: Arc<T>| async { … }`
-pub(crate) fn shared_handler<T, F, Fut>(handler: F) -> Arc<dyn EventHandler>
-where
-    T: DeserializeOwned + Send + Sync + 'static,
-    F: Fn(Arc<T>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
-{
-    Arc::new(move |event: &Event| match guard(|| event.get::<T>()) {
-        Ok(Ok(value)) => later(|| handler(value)),
-        Ok(Err(error)) => Called::Done(Err(error.into())),
-        Err(panic) => Called::Done(Err(panic)),
-    })
 }
 
 /// Runs a closure of the user's: its panic is a [`Failure`].

@@ -227,10 +227,6 @@ impl<V> Queue<V> {
         state.items.len() + state.taken
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
-    }
-
     fn wake_all(&self) {
         self.ready.notify_one();
         self.ready.notify_waiters();
@@ -280,7 +276,7 @@ mod tests {
         let (queue, counters) = queue(SlowConsumer::Disconnect);
         fill(&queue, 4).await;
         assert_eq!(counters.dropped.get(DropReason::Evicted), 4);
-        assert!(queue.is_closed() && queue.len() == 0);
+        assert_eq!(queue.len(), 0);
         assert!(!queue.pop_many(1, &mut Vec::new()).await);
         assert!(matches!(queue.push(9).await, Err(Error::Closed)));
     }

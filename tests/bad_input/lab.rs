@@ -168,7 +168,11 @@ impl Lab {
             .filter(|(why, _)| *why != Reject::Control)
             .map(|(_, n)| n)
             .sum();
-        assert_eq!(stats.received, stats.relayed + refused, "{stats:?}");
+        assert_eq!(
+            stats.received,
+            stats.relayed + stats.probes + refused,
+            "{stats:?}"
+        );
     }
 
     /// What the broker has refused, in the engine or before it.

@@ -4,6 +4,7 @@
 //! The first run makes a venv under `target/`, which takes a network and a minute. Without `python3`, `venv` or `pip` each test says
 //! that it was skipped, and passes; with `DISTBUS_REQUIRE_INTEROP=1` in the environment it fails instead.
 #![cfg(feature = "zeromq")]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it where they fail")]
 
 mod node;
 #[path = "../bad_input/raw.rs"]

@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 
 on_both!(python_to_rust, rust_to_python, rust_to_rust);
 
@@ -69,9 +68,9 @@ async fn python_to_rust(python: Python, bus: Bus) {
 struct Arrived(distbus::Event);
 
 impl Arrived {
-    fn is<T: DeserializeOwned + PartialEq + Debug>(&self, expected: &T) -> bool
+    fn is<T>(&self, expected: &T) -> bool
     where
-        T: Send + Sync + 'static,
+        T: DeserializeOwned + PartialEq + Send + Sync + 'static,
     {
         self.0.get::<T>().is_ok_and(|got| *got == *expected)
     }

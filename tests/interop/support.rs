@@ -18,7 +18,7 @@ pub(crate) struct Sample {
 /// Either broker.
 pub(crate) enum Bus {
     Ours(Broker),
-    Theirs(Node),
+    Theirs(Box<Node>),
 }
 
 impl Bus {
@@ -27,7 +27,7 @@ impl Bus {
     }
 
     pub(crate) async fn theirs(python: Python) -> Self {
-        Self::Theirs(Node::broker(python).await)
+        Self::Theirs(Box::new(Node::broker(python).await))
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {

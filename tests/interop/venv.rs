@@ -27,7 +27,8 @@ impl Python {
             }
             Err(why) => {
                 // Past the capture of a test's output: who reads the summary shall know that this one tested nothing.
-                let _ = writeln!(std::io::stderr(), "{test} ... skipped: {why}");
+                let line = format!("{test} ... skipped: {why}\n");
+                let _ = std::io::stderr().write_all(line.as_bytes());
                 None
             }
         }
@@ -84,6 +85,8 @@ fn run(command: &mut Command) -> Result<(), String> {
     if ended.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&ended.stderr);
+    // `venv` complains on its standard output.
+    let said = [ended.stdout, ended.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
     Err(said.trim().lines().last().unwrap_or("it said nothing").to_owned())
 }

@@ -111,9 +111,9 @@ async fn demo() -> Result<(), Failure> {
     let events = READINGS + reports + SAMPLES;
     checks.broker(&stats, events);
     checks.row("copies that could not be delivered", undelivered, 0);
-    let probes = stats.relayed.saturating_sub(events);
     say(format!(
-        "The broker relayed {events} events, and {probes} probes by which clients know that they are subscribed."
+        "The broker relayed {events} events, and {} probes by which clients know that they are subscribed.",
+        stats.probes
     ));
     conclude(&checks, quiet)
 }

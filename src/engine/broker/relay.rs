@@ -4,7 +4,7 @@ use crate::codec::{Codec, Envelope, PayloadKind};
 use crate::engine::host::Host;
 use crate::engine::id::Origin;
 use crate::engine::rejects::reject;
-use crate::engine::topic::{CLOSE, HANDSHAKE, HELLO, PULSE, RESERVED_PREFIX};
+use crate::engine::topic::{CLOSE, HANDSHAKE, HELLO, PROBE_PREFIX, PULSE, RESERVED_PREFIX};
 use bytes::{Bytes, BytesMut};
 use distbus_transport::{
     BrokerInbound, BrokerInbox, BrokerOutbound, BrokerSignal, CloseReport, Frame, Limits, Reject,
@@ -97,7 +97,14 @@ impl<C: Codec> Relay<C> {
             self.keep_readable(frames);
         }
         self.outbound.publish(frames).await?;
-        self.counts.relayed.fetch_add(frames.len() as u64, Relaxed);
+        let probes = frames
+            .iter()
+            .filter(|frame| frame.topic().starts_with(PROBE_PREFIX.as_bytes()))
+            .count() as u64;
+        self.counts.probes.fetch_add(probes, Relaxed);
+        self.counts
+            .relayed
+            .fetch_add(frames.len() as u64 - probes, Relaxed);
         self.forwards.offer(frames).await;
         Ok(())
     }
@@ -128,7 +135,7 @@ impl<C: Codec> Relay<C> {
         frames.retain(|frame| {
             let topic = std::str::from_utf8(frame.topic()).unwrap_or_default();
             // Probes name another topic on purpose.
-            let probe = topic.starts_with(crate::engine::topic::PROBE_PREFIX);
+            let probe = topic.starts_with(PROBE_PREFIX);
             let opened = codec.read_event(topic, frame.body(), arena);
             let good = opened.is_ok_and(|opened| opened.same_topic || probe);
             if !good {

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(crate) struct Relayed {
     pub(crate) received: AtomicU64,
     pub(crate) relayed: AtomicU64,
+    pub(crate) probes: AtomicU64,
     pub(crate) rejected: Tally<Reject>,
     pub(crate) handshakes: AtomicU64,
     pub(crate) pulses: AtomicU64,
 }
 
-/// What a broker has done. While nothing moves, `received = relayed + rejected`, for each sink
+/// What a broker has done. While nothing moves, `received = relayed + probes + rejected`, for each sink
 /// `offered = delivered + dropped + in_flight()`, and the same for the transport's copies.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct BrokerStats {
     pub received: u64,
     /// Of these, given to subscribers and sinks.
     pub relayed: u64,
+    /// Of these, clients' probes of their own connection, relayed as well.
+    pub probes: u64,
     /// Of these, refused, by reason; refused control messages, too.
     pub rejected: Vec<(Reject, u64)>,
     /// Clients that shook hands.
@@ -49,6 +52,7 @@ impl Relayed {
         BrokerStats {
             received: self.received.load(Relaxed),
             relayed: self.relayed.load(Relaxed),
+            probes: self.probes.load(Relaxed),
             rejected: self.rejected.nonzero(),
             handshakes: self.handshakes.load(Relaxed),
             pulses: self.pulses.load(Relaxed),

@@ -13,7 +13,7 @@ use crate::engine::payload::DynCodec;
 use crate::engine::queue::Queue;
 use crate::engine::topic::{CLOSE, PULSE};
 use bytes::{Bytes, BytesMut};
-use distbus_transport::{Counters, Endpoint, Frame, Limits, PeerId, SlowConsumer};
+use distbus_transport::{Counters, Endpoint, Frame, Limits, PeerId, SlowConsumer, TransportError};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -142,7 +142,7 @@ impl<C: Codec> Core<C> {
     fn order_subscription(
         &self,
         prefix: Bytes,
-    ) -> Result<oneshot::Receiver<Result<(), distbus_transport::TransportError>>, Error> {
+    ) -> Result<oneshot::Receiver<Result<(), TransportError>>, Error> {
         let (sender, done) = oneshot::channel();
         self.outbox.order(Order::Subscribe(prefix, sender))?;
         Ok(done)
@@ -248,8 +248,19 @@ impl<C: Codec> Core<C> {
     ) -> Result<(), Error> {
         let start = Instant::now();
         let mut status = self.status.subscribe();
+        let probe = self.probe_frame(topic);
+        let (size, limit) = (probe.body().len(), self.limits.event_bytes);
+        if size > limit {
+            // Of no use to try: this client's own probes are above its limit.
+            return Err(TransportError::TooLarge {
+                what: "probe",
+                size,
+                limit,
+            }
+            .into());
+        }
         loop {
-            self.outbox.send(self.probe_frame(topic))?;
+            self.outbox.send(probe.clone())?;
             let retry = (Instant::now() + RESEND).min(deadline);
             tokio::select! {
                 came = timeout_at(retry, &mut *echo) => match came {

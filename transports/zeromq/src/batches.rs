@@ -91,7 +91,7 @@ mod tests {
         let (outlet, mut intake) = channel::<()>();
         let bound = Inbox::<()>::BOUND;
         let mut batch = Inbox::default();
-        batch.frames = vec![Frame::default(); bound + 5];
+        batch.frames.resize(bound + 5, Frame::default());
         outlet.reserve().await.unwrap().send(batch);
         let mut last = Inbox::default();
         last.signals.push(());

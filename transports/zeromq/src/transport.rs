@@ -7,8 +7,10 @@ use distbus_transport::{
 
 /// ZeroMQ over TCP on the `zeromq` crate, with the wire of Python's `aiodistbus`.
 ///
-/// Must be used inside a tokio runtime with its I/O and time drivers enabled: the crate's tasks run in the runtime that
-/// calls [`bind`](Transport::bind) or [`connect`](Transport::connect), and end with it.
+/// The [crate documentation](crate) says what is on the wire, and what this transport cannot promise.
+///
+/// [`bind`](Transport::bind) takes `tcp://host:port` with a port up to 65533, or 0 for a free one, and uses the next two
+/// ports as well. [`connect`](Transport::connect) is for a tokio runtime with its I/O and time drivers enabled.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct ZeroMq {}

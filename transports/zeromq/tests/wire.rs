@@ -15,17 +15,22 @@ fn subject() -> Subject {
 
 /// The address of a broker's socket: 0 control, 1 publish, 2 collect.
 fn address(endpoint: &Endpoint, offset: u16) -> String {
-    format!("tcp://127.0.0.1:{}", endpoint.port().unwrap() + offset)
+    format!(
+        "tcp://127.0.0.1:{}",
+        endpoint.port().expect("a TCP port") + offset
+    )
 }
 
 fn message(parts: &[&[u8]]) -> ZmqMessage {
     let parts: Vec<Bytes> = parts.iter().map(|part| Bytes::copy_from_slice(part)).collect();
-    ZmqMessage::try_from(parts).unwrap()
+    ZmqMessage::try_from(parts).expect("at least one part")
 }
 
 async fn pusher(relay: &Relay) -> PushSocket {
     let mut push = PushSocket::new();
-    push.connect(&address(&relay.endpoint, 2)).await.unwrap();
+    push.connect(&address(&relay.endpoint, 2))
+        .await
+        .expect("a connection");
     push
 }
 
@@ -142,8 +147,9 @@ async fn control_messages_are_one_frame() {
 /// A broker of bare sockets, on any three neighbouring ports.
 async fn bare() -> (Endpoint, RouterSocket, PubSocket, PullSocket) {
     loop {
-        let any = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = Endpoint::tcp("127.0.0.1", any.local_addr().unwrap().port().min(65_533));
+        let any = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = any.local_addr().expect("its address").port();
+        let endpoint = Endpoint::tcp("127.0.0.1", port.min(65_533));
         drop(any);
         let (mut router, mut publish, mut collect) =
             (RouterSocket::new(), PubSocket::new(), PullSocket::new());

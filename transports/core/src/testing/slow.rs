@@ -30,7 +30,7 @@ fn batch(first: u32) -> Vec<Frame> {
 /// Publishes on `load` until a whole batch was dropped, or the subscriber disconnected: its queue, and whatever the
 /// way to it can hold, is full. Returns how many frames that took.
 pub(super) async fn overflow(relay: &Relay) -> u32 {
-    let mut sent = 0;
+    let (mut sent, mut full) = (0, false);
     loop {
         let before = relay.counters.snapshot();
         let batch: Vec<_> = (sent..sent + BATCH).map(|n| numbered("load", n, BODY)).collect();
@@ -38,13 +38,31 @@ pub(super) async fn overflow(relay: &Relay) -> u32 {
         sent += BATCH;
         let after = relay.counters.snapshot();
         let lost = after.total_dropped() - before.total_dropped();
-        if lost >= u64::from(BATCH) || after.dropped_by(DropReason::Evicted) > 0 {
+        let dropped = lost >= u64::from(BATCH);
+        if dropped && full || after.dropped_by(DropReason::Evicted) > 0 {
             return sent;
+        }
+        // Perhaps only the queue was full, and whoever empties it had no time yet: once more, when nothing moves.
+        full = dropped;
+        if full {
+            come_to_rest(relay).await;
         }
         assert!(
             sent < ENOUGH,
             "{sent} frames of {BODY} bytes for a subscriber that does not receive, none dropped"
         );
+    }
+}
+
+/// Returns when nothing has been delivered for a while.
+async fn come_to_rest(relay: &Relay) {
+    let delivered = || relay.counters.snapshot().delivered;
+    let (mut tick, mut still, mut last) = (interval(Duration::from_millis(5)), 0, delivered());
+    while still < 10 {
+        tick.tick().await;
+        let now = delivered();
+        still = if now == last { still + 1 } else { 0 };
+        last = now;
     }
 }
 

@@ -21,7 +21,6 @@ const SUBSCRIBE: Duration = Duration::from_secs(5);
 pub(crate) enum Command {
     Subscribe(Bytes),
     Unsubscribe(Bytes),
-    Stop,
 }
 
 /// The task that owns SUB, which needs `&mut` to receive and to subscribe, and watches all three connections.
@@ -44,20 +43,22 @@ impl Actor {
     }
 
     pub(crate) async fn run(mut self, ending: Ending) {
-        self.serve().await;
+        self.serve(&ending).await;
         ending.end(self.sockets.end());
         let last = self.sockets.batch().take();
         drop((self.sockets, self.commands));
         self.outlet.finish(last);
     }
 
-    async fn serve(&mut self) {
+    async fn serve(&mut self, ending: &Ending) {
         let Self {
             sockets,
             commands,
             outlet,
         } = self;
         let (mut sender, mut receiver) = (true, true);
+        let ended = ending.ended();
+        tokio::pin!(ended);
         while sender || receiver {
             let (full, lost) = (sockets.batch().is_full(), sockets.lost_since());
             if !full && lost.is_some_and(|since| since.elapsed() >= LAST_SPEECH) {
@@ -65,8 +66,9 @@ impl Actor {
             }
             tokio::select! {
                 biased;
+                // This side closes.
+                _ = &mut ended => return,
                 command = commands.recv(), if sender => match command {
-                    Some(Command::Stop) => return,
                     Some(command) => apply(sockets, command).await,
                     None => sender = false,
                 },
@@ -88,7 +90,6 @@ async fn apply(sockets: &mut Sockets, command: Command) {
     let sent = match command {
         Command::Subscribe(prefix) => timeout(SUBSCRIBE, sockets.subscribe(prefix)).await,
         Command::Unsubscribe(prefix) => timeout(SUBSCRIBE, sockets.unsubscribe(prefix)).await,
-        Command::Stop => return,
     };
     match sent {
         Ok(Ok(())) => {}

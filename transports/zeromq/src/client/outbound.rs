@@ -8,12 +8,15 @@ use bytes::Bytes;
 use distbus_transport::{ClientOutbound, CloseReport, Counters, DropReason, Frame, Limits, TransportError};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use zeromq::{DealerSendHalf, PushSocket, SocketSend, ZmqMessage};
 
 /// Control messages that the broker has not read.
 const CONTROLS: usize = 64;
+/// What writers get to flush and end when the deadline has passed already.
+const GRACE: Duration = Duration::from_millis(10);
 /// Frames that a writer of the crate takes from its queue before it writes them.
 const WRITE_BATCH: u64 = 128;
 
@@ -92,10 +95,12 @@ impl ClientOutbound for Outbound {
                 error = ending.ended() => return Err(error),
             };
             for message in wire::messages(chunk, ticket) {
-                if let Err(error) = sockets.push.send(message).await {
-                    ending.end(End::Broken(error.to_string()));
-                    return Err(ending.error().unwrap_or(TransportError::Closed));
-                }
+                // The connection is gone: its monitor tells the task, which ends the link.
+                sockets
+                    .push
+                    .send(message)
+                    .await
+                    .map_err(|_| TransportError::Closed)?;
             }
         }
         checked
@@ -111,10 +116,11 @@ impl ClientOutbound for Outbound {
         };
         // The permit comes back when the message has been written.
         let message = ZmqMessage::from(guarded(message, permit));
-        sockets.control.send(message).await.map_err(|error| {
-            ending.end(End::Broken(error.to_string()));
-            ending.error().unwrap_or(TransportError::Closed)
-        })
+        sockets
+            .control
+            .send(message)
+            .await
+            .map_err(|_| TransportError::Closed)
     }
 
     async fn subscribe(&mut self, prefix: Bytes) -> Result<(), TransportError> {
@@ -177,9 +183,9 @@ impl ClientOutbound for Outbound {
         };
         // Their writers empty the queues, flush, and end.
         drop(sockets);
-        let _ = self.commands.try_send(Command::Stop);
         self.ending.end(End::Closed);
-        if !linger::ended(&self.backends, deadline).await && alive {
+        let flushed = deadline.max(Instant::now() + GRACE);
+        if !linger::ended(&self.backends, flushed).await && alive {
             // What the writers hold is not known; it is no more than this.
             undelivered += WRITE_BATCH.min(self.counters.snapshot().delivered);
         }

@@ -111,9 +111,14 @@ async fn handshake(hub: &Arc<Hub>, stream: Stream, socket: SocketType) -> Option
             hub.reject(socket, None, violation.reject(), &violation.to_string());
             return None;
         }
-        Ok(Err(GreetError::Gone | GreetError::Io(_))) => {
+        Ok(Err(GreetError::Gone)) => {
             let why = "it went away during its handshake";
             hub.reject(socket, None, Reject::Handshake, why);
+            return None;
+        }
+        Ok(Err(GreetError::Io(error))) => {
+            let why = format!("its connection broke during its handshake: {error}");
+            hub.reject(socket, None, Reject::Handshake, &why);
             return None;
         }
         Err(_) => {

@@ -22,7 +22,10 @@ pub(crate) trait Acceptor: Send {
 pub(crate) enum Listener {
     Tcp(TcpListener),
     #[cfg(unix)]
-    Unix(UnixListener, SocketFile),
+    Unix(
+        UnixListener,
+        #[expect(dead_code, reason = "it is there to be dropped")] SocketFile,
+    ),
 }
 
 /// A socket's file, removed with it.

@@ -35,6 +35,8 @@ struct State {
     room_wanted: bool,
     /// The connection's task knows that there is a backlog.
     draining: bool,
+    /// Bytes from the queue that the socket has taken, whoever wrote them.
+    taken: u64,
 }
 
 /// What became of frames offered to an outlet.
@@ -65,6 +67,7 @@ impl Outlet {
                 lagging: false,
                 room_wanted: false,
                 draining: false,
+                taken: 0,
             }),
             kick: Notify::new(),
             room,
@@ -196,6 +199,11 @@ impl Outlet {
 
     pub(crate) fn has_backlog(&self) -> bool {
         !self.lock().queue.is_empty()
+    }
+
+    /// Bytes that the socket has taken from the queue so far: while this grows, the peer reads.
+    pub(crate) fn taken(&self) -> u64 {
+        self.lock().taken
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -377,6 +385,7 @@ impl Outlet {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error),
         };
+        state.taken += taken as u64;
         self.counters.delivered.fetch_add(finished, Relaxed);
         self.counters.queued_bytes.fetch_sub(taken as u64, Relaxed);
         if state.queue.is_empty() {

@@ -21,7 +21,7 @@ pub(crate) enum End {
     Gone,
     /// The peer closed it in the middle of a message.
     Truncated,
-    Io(io::Error),
+    Io(#[expect(dead_code, reason = "logs show it")] io::Error),
     Violation(Violation),
     /// It took nothing of what waited for it, for too long.
     Stalled,
@@ -181,11 +181,12 @@ impl<R: Role> Session<R> {
             let room = room.notified();
             let handed = role.hand_over();
             let backlog = *writes && outlet.has_backlog();
-            let until = if backlog {
-                *stalled.get_or_insert_with(|| Instant::now() + *write_time)
+            // By when the peer must have taken something, and what it had taken when that was set.
+            let (until, taken) = if backlog {
+                *stalled.get_or_insert_with(|| (Instant::now() + *write_time, outlet.taken()))
             } else {
                 stalled = None;
-                Instant::now()
+                (Instant::now(), 0)
             };
             tokio::select! {
                 biased;
@@ -204,6 +205,8 @@ impl<R: Role> Session<R> {
                         written.map_err(End::Io)?;
                         stalled = None;
                     }
+                    // A publisher may have been quicker to write what the peer has taken.
+                    Err(_) if outlet.taken() != taken => stalled = None,
                     Err(_) => return Err(End::Stalled),
                 },
                 read = async {

@@ -1,0 +1,146 @@
+use super::Client;
+use super::outbox::Draft;
+use crate::codec::{Codec, PayloadKind};
+use crate::engine::error::Error;
+use crate::engine::event::Event;
+use crate::engine::payload;
+use crate::engine::topic::check_emit;
+use crate::{EventId, Timestamp};
+use distbus_transport::TransportError;
+use serde::Serialize;
+use std::cell::RefCell;
+use std::future::Future;
+use std::time::Duration;
+
+thread_local! {
+    /// Payloads are written here, so that emitting allocates nothing of its own.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A scratch buffer above this size is given back.
+const SCRATCH_KEPT: usize = 1 << 20;
+
+/// Emitting.
+impl<C: Codec> Client<C> {
+    /// Sends a value to whoever wants the topic. Waits for room when events are emitted faster than the broker takes them; returns when it is queued.
+    /// See [`flush`](Client::flush) for more. Cancel-safe: dropped before it returns, nothing was emitted.
+    ///
+    /// Raw bytes are a `[u8]`, a `Vec<u8>` or, quickest, a `bytes::Bytes`; everything else is written by the codec.
+    ///
+    /// # Errors
+    /// [`Error::Topic`] for a topic that is empty, reserved or a pattern; [`Error::Codec`] for a value that cannot be written;
+    /// [`Error::Transport`] for one that is too large; [`Error::Closed`].
+    pub async fn emit<T: Serialize + ?Sized>(&self, topic: &str, value: &T) -> Result<EventId, Error> {
+        self.emit_value(topic, value, None).await
+    }
+
+    /// As [`emit`](Client::emit), under an id of yours. Such events are outside the sequence in which gaps are looked for, unless the id is of a
+    /// [`distbus`](crate) publisher.
+    ///
+    /// # Errors
+    /// As [`emit`](Client::emit).
+    pub async fn emit_with_id<T: Serialize + ?Sized>(
+        &self,
+        topic: &str,
+        value: &T,
+        id: impl Into<EventId>,
+    ) -> Result<EventId, Error> {
+        let identity = Some((id.into(), self.core().host.now()));
+        self.emit_value(topic, value, identity).await
+    }
+
+    fn emit_value<T: Serialize + ?Sized>(
+        &self,
+        topic: &str,
+        value: &T,
+        identity: Option<(EventId, Timestamp)>,
+    ) -> impl Future<Output = Result<EventId, Error>> + Send {
+        // Written at once: the future holds bytes, and is `Send` whatever `T` is.
+        let mut payload = SCRATCH.take();
+        payload.clear();
+        let kind = self
+            .check(topic)
+            .and_then(|()| payload::encode(&self.core().codec, value, &mut payload).map_err(Error::from));
+        async move {
+            let done = match kind {
+                Ok(kind) => self.send(topic, Some(&payload), kind, identity).await,
+                Err(error) => Err(error),
+            };
+            if payload.capacity() <= SCRATCH_KEPT {
+                SCRATCH.set(payload);
+            }
+            done
+        }
+    }
+
+    /// Sends an event without data.
+    ///
+    /// # Errors
+    /// As [`emit`](Client::emit).
+    pub async fn emit_empty(&self, topic: &str) -> Result<EventId, Error> {
+        self.check(topic)?;
+        self.send(topic, None, PayloadKind::Unknown, None).await
+    }
+
+    /// Passes an event on, with its id and time. It is written anew only when it came in another codec.
+    ///
+    /// # Errors
+    /// As [`emit`](Client::emit).
+    pub async fn emit_event(&self, event: &Event) -> Result<EventId, Error> {
+        self.check(event.topic())?;
+        let (data, kind) = event.payload_in(&*self.core().shared_codec)?;
+        let identity = Some((event.id().clone(), event.timestamp()));
+        self.send(event.topic(), data.as_deref(), kind, identity).await
+    }
+
+    fn check(&self, topic: &str) -> Result<(), Error> {
+        check_emit(topic)?;
+        let limit = self.core().limits.topic_bytes;
+        if topic.len() > limit {
+            return Err(TransportError::TooLarge {
+                what: "topic",
+                size: topic.len(),
+                limit,
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        topic: &str,
+        data: Option<&[u8]>,
+        kind: PayloadKind,
+        identity: Option<(EventId, Timestamp)>,
+    ) -> Result<EventId, Error> {
+        let core = self.core();
+        core.outbox
+            .emit(
+                Draft {
+                    topic,
+                    data,
+                    kind,
+                    identity,
+                },
+                core.limits.event_bytes,
+            )
+            .await
+    }
+
+    /// A barrier: returns when the broker has relayed all that this client had emitted.
+    ///
+    /// # Errors
+    /// [`Error::NotConfirmed`]; [`Error::Closed`].
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.core().flush(self.handle.confirm_timeout).await
+    }
+
+    /// As [`flush`](Client::flush), with a time of its own.
+    ///
+    /// # Errors
+    /// As [`flush`](Client::flush).
+    pub async fn flush_within(&self, within: Duration) -> Result<(), Error> {
+        self.core().flush(within).await
+    }
+}

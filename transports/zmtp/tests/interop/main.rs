@@ -1,0 +1,9 @@
+//! The other implementations: libzmq itself, through Python, and the `zeromq` crate, each in both parts.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ours;
+mod with_libzmq;
+mod with_zeromq_crate;
