@@ -1,4 +1,6 @@
 //! The local bus: typed, without serialization, one participant never felt by another.
+// Clippy knows only the test functions themselves as tests, not their helpers.
+#![allow(clippy::unwrap_used)]
 
 use distbus::{CLOSE, DropReason, EntryPoint, Error, Event, LocalBus, LocalBusBuilder, PULSE, SlowConsumer};
 use serde::{Deserialize, Serialize};
@@ -67,7 +69,7 @@ async fn every_kind_of_handler_gets_it() {
     let s = seen.clone();
     entries[1]
         .on_sync("lab.temp", move |t: &Temperature| {
-            s.add(format!("sync {}", t.celsius))
+            s.add(format!("sync {}", t.celsius));
         })
         .unwrap();
     let s = seen.clone();
@@ -79,7 +81,7 @@ async fn every_kind_of_handler_gets_it() {
                     "{} {}",
                     e.topic(),
                     e.get::<Temperature>().unwrap().celsius
-                ))
+                ));
             }
         })
         .unwrap();

@@ -1,6 +1,8 @@
 //! Handlers declared apart and attached later.
+// Clippy knows only the test functions themselves as tests, not their helpers.
+#![allow(clippy::unwrap_used)]
 
-use distbus::{Error, Event, LocalBus, Registry};
+use distbus::{Broker, Client, Error, Event, LocalBus, Memory, Registry};
 use std::sync::{Arc, Mutex};
 
 #[derive(Default)]
@@ -110,4 +112,31 @@ async fn a_later_declaration_wins() {
     bus.entry("x").use_registry(&registry, Arc::clone(&seen)).unwrap();
     bus.emit("a", 0_u32).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_client_takes_a_registry_too() {
+    let network = Memory::new();
+    let broker = Broker::builder()
+        .transport(network.clone())
+        .bind("mem://x")
+        .await
+        .unwrap();
+    let client = Client::builder()
+        .transport(network)
+        .connect("mem://x")
+        .await
+        .unwrap();
+    let lab = Lab::named("a");
+    client.use_registry(&registry(), Arc::clone(&lab)).await.unwrap();
+    let nowhere = client
+        .use_namespace(&registry(), "nowhere", Arc::clone(&lab))
+        .await;
+    assert!(matches!(nowhere, Err(Error::NotRegistered(_))));
+    client.emit("pump.start", &7_u32).await.unwrap();
+    client.emit("pump.stop", &8_u32).await.unwrap();
+    client.flush().await.unwrap();
+    client.close().await;
+    assert_eq!(lab.seen(), ["a 7", "a pump.start", "a pump.stop", "a stop 8"]);
+    broker.close().await;
 }

@@ -223,11 +223,8 @@ impl LocalBus {
 
 /// Refuses patterns that name a reserved topic: only a broker emits there.
 pub(crate) fn check_all(patterns: &[Pattern]) -> Result<(), Error> {
-    let exact = patterns.iter().filter(|pattern| pattern.is_exact());
-    exact
-        .map(|pattern| check_emit(pattern.as_str()))
-        .collect::<Result<(), _>>()
-        .map_err(Error::from)
+    let mut exact = patterns.iter().filter(|pattern| pattern.is_exact());
+    exact.try_for_each(|pattern| Ok(check_emit(pattern.as_str())?))
 }
 
 /// Events taken from a queue and not sent yet. However the bridge ends, each is counted.

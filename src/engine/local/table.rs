@@ -249,3 +249,99 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::local::registration::{Handler, Target};
+    use proptest::prelude::*;
+
+    fn registration(id: u64, owner: u64, pattern: &Pattern) -> Arc<Registration> {
+        Arc::new(Registration {
+            id,
+            owner,
+            name: "test".into(),
+            pattern: pattern.clone(),
+            target: Target::Handler(Handler::by_ref(|(): &()| ())),
+        })
+    }
+
+    fn found(table: &Table, topic: &str) -> Vec<u64> {
+        let mut all: Vec<_> = table
+            .exact(topic)
+            .into_iter()
+            .flat_map(|list| &list.all)
+            .map(|r| r.id)
+            .collect();
+        table.for_each_wild(topic, &mut |list| all.extend(list.all.iter().map(|r| r.id)));
+        all.sort_unstable();
+        all
+    }
+
+    fn topic() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec!["a", "b", "c", "aiodistbus", "eventbus", "pulse"]);
+        prop::collection::vec(word, 1..4).prop_map(|words| words.join("."))
+    }
+
+    fn pattern() -> impl Strategy<Value = Pattern> {
+        let word = prop::sample::select(vec!["a", "b", "c", "aiodistbus", "eventbus", "+"]);
+        let words = prop::collection::vec(word, 1..4);
+        (words, any::<bool>()).prop_filter_map("a pattern", |(mut words, rest)| {
+            words.extend(rest.then_some("*"));
+            words.join(".").parse().ok()
+        })
+    }
+
+    proptest! {
+        /// The table is nothing but a fast way to ask every pattern, whatever came and went, and an older table does not change.
+        #[test]
+        fn finds_what_patterns_match(
+            patterns in prop::collection::vec(pattern(), 0..40),
+            gone in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+            topics in prop::collection::vec(topic(), 1..20),
+        ) {
+            let mut table = Table::default();
+            let mut kept: Vec<(u64, &Pattern)> = (0..).zip(&patterns).collect();
+            for (id, pattern) in &kept {
+                // Each an owner of its own: nothing is replaced.
+                prop_assert!(table.insert(registration(*id, *id, pattern)));
+            }
+            let before = table.clone();
+            let all = kept.clone();
+            for pick in gone {
+                if !kept.is_empty() {
+                    let (id, pattern) = kept.remove(pick.index(kept.len()));
+                    prop_assert_eq!(table.remove(pattern, &mut |r| r.id == id).len(), 1);
+                }
+            }
+            for (table, kept) in [(&table, &kept), (&before, &all)] {
+                let mut count = 0;
+                table.for_each(&mut |_| count += 1);
+                prop_assert_eq!(count, kept.len());
+                for topic in &topics {
+                    let expected: Vec<u64> =
+                        kept.iter().filter(|(_, p)| p.matches(topic)).map(|(id, _)| *id).collect();
+                    prop_assert_eq!(found(table, topic), expected, "{}", topic);
+                    let wild = kept.iter().any(|(_, p)| !p.is_exact() && p.matches(topic));
+                    prop_assert_eq!(table.matches_wild(topic), wild);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_emptied_table_keeps_nothing() {
+        let mut table = Table::default();
+        let patterns = ["a.b", "a.*", "a.+.c", "*", "a.b.+"].map(|text| text.parse::<Pattern>().unwrap());
+        for pattern in &patterns {
+            table.insert(registration(0, 0, pattern));
+            // The newest of one owner takes the place of the older.
+            assert!(!table.insert(registration(1, 0, pattern)));
+        }
+        for pattern in &patterns {
+            assert_eq!(table.remove(pattern, &mut |_| true).len(), 1);
+            assert!(table.remove(pattern, &mut |_| true).is_empty());
+        }
+        assert!(!table.has_wild() && table.exact.is_empty());
+    }
+}
