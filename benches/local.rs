@@ -1,18 +1,19 @@
 //! What one emission on a local bus costs, beside `tokio::sync::broadcast`, which hands a value to several receivers and does nothing else.
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use distbus::LocalBus;
 use futures_util::FutureExt;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
-/// Emits one; with handlers like these there is never anything to wait for.
-fn emit(bus: &LocalBus, topic: &str, value: u64) {
-    bus.emit(topic, value)
-        .now_or_never()
-        .expect("nothing to wait for")
-        .expect("the bus is open");
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime")
 }
 
 fn with_sync_handlers(count: usize) -> LocalBus {
@@ -29,6 +30,7 @@ fn with_sync_handlers(count: usize) -> LocalBus {
 }
 
 fn one_emission(c: &mut Criterion) {
+    let runtime = runtime();
     let mut group = c.benchmark_group("emit");
     group
         .warm_up_time(Duration::from_millis(500))
@@ -37,7 +39,8 @@ fn one_emission(c: &mut Criterion) {
     for count in [0, 1, 8] {
         let bus = with_sync_handlers(count);
         group.bench_function(format!("{count} sync handlers"), |b| {
-            b.iter(|| emit(&bus, black_box("lab.temp"), black_box(7)));
+            b.to_async(&runtime)
+                .iter(|| bus.emit(black_box("lab.temp"), black_box(7_u64)));
         });
     }
     let bus = with_sync_handlers(1);
@@ -50,7 +53,8 @@ fn one_emission(c: &mut Criterion) {
             .expect("a topic");
     }
     group.bench_function("1 sync handler among 100,000 topics", |b| {
-        b.iter(|| emit(&bus, black_box("lab.temp"), black_box(7)));
+        b.to_async(&runtime)
+            .iter(|| bus.emit(black_box("lab.temp"), black_box(7_u64)));
     });
     let bus = LocalBus::new();
     bus.entry("a")
@@ -61,21 +65,31 @@ fn one_emission(c: &mut Criterion) {
         })
         .expect("a topic");
     group.bench_function("1 async handler", |b| {
-        b.iter(|| emit(&bus, black_box("lab.temp"), black_box(7)));
+        b.to_async(&runtime)
+            .iter(|| bus.emit(black_box("lab.temp"), black_box(7_u64)));
     });
     let bus = LocalBus::new();
     bus.entry("a")
         .on_event("lab.*", |event| async move { drop(black_box(event)) })
         .expect("a pattern");
     group.bench_function("1 wildcard event handler", |b| {
-        b.iter(|| emit(&bus, black_box("lab.temp"), black_box(7)));
+        b.to_async(&runtime)
+            .iter(|| bus.emit(black_box("lab.temp"), black_box(7_u64)));
     });
     let bus = LocalBus::new();
     let mut stream = bus.entry("a").subscribe::<u64>("lab.temp").expect("a topic");
     group.bench_function("1 stream, and read", |b| {
-        b.iter(|| {
-            emit(&bus, black_box("lab.temp"), black_box(7));
-            black_box(stream.next().now_or_never().flatten().map(|value| *value))
+        b.iter_custom(|rounds| {
+            runtime.block_on(async {
+                let start = Instant::now();
+                for _ in 0..rounds {
+                    bus.emit(black_box("lab.temp"), black_box(7_u64))
+                        .await
+                        .expect("the bus is open");
+                    black_box(stream.next().await);
+                }
+                start.elapsed()
+            })
         });
     });
     group.finish();
@@ -115,10 +129,15 @@ fn parallel(c: &mut Criterion) {
         let bus = with_sync_handlers(1);
         group.throughput(Throughput::Elements(EVENTS));
         group.bench_function(format!("{threads} emitters, 50,000 events each"), |b| {
+            let emit = async || {
+                for n in 0..EVENTS {
+                    bus.emit(black_box("lab.temp"), n).await.expect("the bus is open");
+                }
+            };
             b.iter(|| {
                 std::thread::scope(|scope| {
                     for _ in 0..threads {
-                        scope.spawn(|| (0..EVENTS).for_each(|n| emit(&bus, black_box("lab.temp"), n)));
+                        scope.spawn(|| emit().now_or_never().expect("nothing to wait for"));
                     }
                 });
             });

@@ -79,6 +79,9 @@ impl LocalBus {
     where
         T: Serialize + Send + Sync + 'static,
     {
+        if self.0.dispatch_ref(topic, &value).map_err(|error| *error)? {
+            return Ok(());
+        }
         let pending = self.send(topic, Typed::new(value, Value::new))?;
         self.finish(pending).await
     }
@@ -183,7 +186,8 @@ impl LocalBus {
     async fn finish(&self, pending: Pending) -> Result<(), Error> {
         match pending {
             Pending::None => Ok(()),
-            pending => self.0.run(pending).await,
+            // Boxed, so that an emission with nothing to wait for, the most frequent one, is a small future.
+            pending => Box::pin(self.0.run(pending)).await,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::engine::handler::{Called, Ending};
 use crate::engine::queue::Queue;
 use crate::engine::topic::check_emit;
 use crate::{DropReason, Reject, SlowConsumer};
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::runtime::Handle;
@@ -30,6 +31,47 @@ struct Run<'a> {
 }
 
 impl Core {
+    /// The shortest path: nobody is registered for the topic, or only handlers that take this very type by reference. `false` when it is
+    /// not so; then nothing was called.
+    pub(super) fn dispatch_ref(&self, topic: &str, value: &dyn Any) -> Result<bool, Box<Error>> {
+        let table = self.table.load();
+        if table.matches_wild(topic) {
+            return Ok(false);
+        }
+        let Some(list) = table.exact(topic) else {
+            check_emit(topic).map_err(|error| Box::new(error.into()))?;
+            self.begin(0)?;
+            return Ok(true);
+        };
+        if list.by_ref != Some(value.type_id()) || !list.emittable {
+            return Ok(false);
+        }
+        self.begin(list.handlers)?;
+        for to in &list.all {
+            if let Target::Handler(Handler {
+                call: Call::Ref(handler),
+                ..
+            }) = &to.target
+                && let Some(Err(failure)) = handler.call(value)
+            {
+                self.ledger.fail(to.report(Some(topic), &failure));
+            }
+        }
+        self.end(list.handlers);
+        Ok(true)
+    }
+
+    /// So many deliveries begin, unless the bus closes.
+    fn begin(&self, count: u64) -> Result<(), Box<Error>> {
+        self.ledger.begin(count);
+        if self.is_closing() {
+            self.ledger.unbegin(count);
+            self.state.ended.notify_waiters();
+            return Err(Error::Closed.into());
+        }
+        Ok(())
+    }
+
     /// Calls who is registered, and returns what is left to wait for. Never blocks, holds no lock while it calls.
     pub(super) fn dispatch(self: &Arc<Self>, topic: &str, source: &mut dyn Source) -> Result<Pending, Error> {
         let table = self.table.load();
@@ -65,12 +107,7 @@ impl Core {
     ) -> Result<Pending, Error> {
         let lists = || exact.into_iter().chain(wild.iter().copied());
         let handlers = lists().map(|list| list.handlers).sum();
-        self.ledger.begin(handlers);
-        if self.is_closing() {
-            self.ledger.unbegin(handlers);
-            self.state.ended.notify_waiters();
-            return Err(Error::Closed);
-        }
+        self.begin(handlers).map_err(|error| *error)?;
         // Before the first is called, so that all of them see the value in the same place.
         if lists().any(|list| list.shares) {
             source.shared();

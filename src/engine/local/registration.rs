@@ -7,7 +7,7 @@ use crate::engine::queue::Queue;
 use crate::engine::topic::Pattern;
 use crate::{CodecError, DropReason};
 use serde::de::DeserializeOwned;
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -45,6 +45,17 @@ impl Target {
         )
     }
 
+    /// The type that it takes by reference, if it does.
+    pub(crate) fn by_ref(&self) -> Option<TypeId> {
+        match self {
+            Self::Handler(Handler {
+                call: Call::Ref(handler),
+                ..
+            }) => Some(handler.takes()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn queue(&self) -> Option<&Arc<Queue<Event>>> {
         match self {
             Self::Handler(_) => None,
@@ -76,6 +87,8 @@ pub(crate) enum Call {
 pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
 
 pub(crate) trait RefHandler: Send + Sync {
+    /// The type of value.
+    fn takes(&self) -> TypeId;
     /// `None` when the value is of another type.
     fn call(&self, value: &dyn Any) -> Option<Ending>;
     fn call_event(&self, event: &Event) -> Ending;
@@ -110,6 +123,10 @@ where
     F: Fn(&T) -> O + Send + Sync,
     O: Outcome,
 {
+    fn takes(&self) -> TypeId {
+        TypeId::of::<T>()
+    }
+
     fn call(&self, value: &dyn Any) -> Option<Ending> {
         let value = value.downcast_ref()?;
         Some(at_once(|| (self.run)(value)))

@@ -2,6 +2,7 @@ use super::registration::Registration;
 use crate::engine::topic::{Pattern, Segment, check_emit, is_internal};
 use rapidhash::quality::RandomState;
 use rpds::HashTrieMapSync;
+use std::any::TypeId;
 use std::sync::Arc;
 
 /// Who is registered for what, as an immutable value: a change makes a new table that shares all but one path with the old one.
@@ -34,6 +35,8 @@ pub(super) struct List {
     pub(super) handlers: u64,
     /// Whether one of them wants the value shared.
     pub(super) shares: bool,
+    /// The type that all of them take by reference, where it is so: then a value of it needs neither an `Arc` nor an event.
+    pub(super) by_ref: Option<TypeId>,
     /// Whether the pattern is a topic that may be emitted to: then an emitter need not check again.
     pub(super) emittable: bool,
 }
@@ -42,9 +45,13 @@ impl List {
     fn new(pattern: &Pattern, all: Vec<Arc<Registration>>) -> Self {
         let handlers = all.iter().filter(|r| r.target.is_handler()).count() as u64;
         let shares = all.iter().any(|r| r.target.wants_shared());
+        let mut types = all.iter().map(|r| r.target.by_ref());
+        let first = types.next().flatten();
+        let by_ref = first.filter(|_| types.all(|other| other == first));
         Self {
             handlers,
             shares,
+            by_ref,
             emittable: pattern.is_exact() && check_emit(pattern.as_str()).is_ok(),
             all,
         }
@@ -84,6 +91,15 @@ impl Table {
     /// Whether there are wildcard patterns at all.
     pub(super) fn has_wild(&self) -> bool {
         !self.wild.is_empty()
+    }
+
+    /// Whether a wildcard pattern matches.
+    pub(super) fn matches_wild(&self, topic: &str) -> bool {
+        let mut any = false;
+        if self.has_wild() {
+            self.for_each_wild(topic, &mut |_| any = true);
+        }
+        any
     }
 
     /// Calls `found` for each wildcard pattern that matches.
