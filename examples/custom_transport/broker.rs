@@ -199,44 +199,37 @@ impl Hub {
 
     /// Takes in what a client sends, until it ends.
     async fn read(&self, peer: &PeerId, subscriber: &Subscriber, mut reader: Reader, sender: &Sender) {
-        let peer = peer.clone();
         while let Some(message) = reader.next().await {
             let (peer, limits) = (peer.clone(), &self.limits);
-            match message {
+            let signal = match message {
                 Ok(Message::Frame(frame)) => {
-                    self.counters.received.fetch_add(1, Relaxed);
-                    if within(std::slice::from_ref(&frame), limits).1.is_ok() {
-                        let bytes = frame.cost();
-                        self.input(Input::Frame(frame), bytes, sender).await;
-                    } else {
-                        self.reject(Reject::TooLarge);
-                    }
+                    self.frame(frame, sender).await;
+                    continue;
                 }
-                Ok(Message::Control(message)) => {
-                    self.signal(BrokerSignal::Control { peer, message }, sender).await
-                }
-                Ok(Message::Subscribe(prefix)) => {
-                    let inserted = subscriber.state().prefixes.insert(&prefix, limits);
-                    match inserted {
-                        Ok(true) => {
-                            self.signal(BrokerSignal::Subscribed { peer, prefix }, sender)
-                                .await
-                        }
-                        Ok(false) => {}
-                        // An honest client has kept the limits itself.
-                        Err(_) => return self.reject(Reject::Subscriptions),
-                    }
-                }
-                Ok(Message::Unsubscribe(prefix)) => {
-                    let removed = subscriber.state().prefixes.remove(&prefix);
-                    if removed {
-                        self.signal(BrokerSignal::Unsubscribed { peer, prefix }, sender)
-                            .await;
-                    }
-                }
+                Ok(Message::Control(message)) => BrokerSignal::Control { peer, message },
+                Ok(Message::Subscribe(prefix)) => match subscriber.state().prefixes.insert(&prefix, limits) {
+                    Ok(true) => BrokerSignal::Subscribed { peer, prefix },
+                    Ok(false) => continue,
+                    // An honest client has kept the limits itself.
+                    Err(_) => return self.reject(Reject::Subscriptions),
+                },
+                Ok(Message::Unsubscribe(prefix)) => match subscriber.state().prefixes.remove(&prefix) {
+                    true => BrokerSignal::Unsubscribed { peer, prefix },
+                    false => continue,
+                },
                 Err(error) => return self.reject_broken(&error),
-            }
+            };
+            self.signal(signal, sender).await;
         }
+    }
+
+    async fn frame(&self, frame: Frame, sender: &Sender) {
+        self.counters.received.fetch_add(1, Relaxed);
+        if within(std::slice::from_ref(&frame), &self.limits).1.is_err() {
+            return self.reject(Reject::TooLarge);
+        }
+        let bytes = frame.cost();
+        self.input(Input::Frame(frame), bytes, sender).await;
     }
 
     /// A connection that ended in the middle, or sends what no client sends: nothing after it can be trusted.
