@@ -2,7 +2,7 @@
 // Clippy knows only the test functions themselves as tests, not their helpers.
 #![allow(clippy::unwrap_used)]
 
-use distbus::{Error, Evented, LocalBus};
+use distbus::{Broker, Client, Error, Evented, LocalBus, Memory};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -195,4 +195,26 @@ fn a_runtime_that_ends_in_between_does_not_end_the_announcements() {
         ms(200).await;
         assert!(matches!(changes.take()[..], [(_, 3)]));
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_announces_too() {
+    let network = Memory::new();
+    let builder = Broker::builder().transport(network.clone());
+    let broker = builder.bind("mem://x").await.unwrap();
+    let client = Client::builder()
+        .transport(network)
+        .connect("mem://x")
+        .await
+        .unwrap();
+    let mut changes = client.subscribe::<u32>("level").await.unwrap();
+    let level = Evented::builder(0_u32, client.clone())
+        .topic("level")
+        .debounce(Duration::from_millis(20))
+        .build()
+        .unwrap();
+    level.set(7);
+    assert_eq!(*changes.next().await.unwrap(), 7);
+    client.close().await;
+    broker.close().await;
 }

@@ -1,6 +1,8 @@
+use super::client::Client;
 use super::error::Error;
 use super::local::{EntryPoint, LocalBus, lock};
 use super::topic::{TopicError, check_emit};
+use crate::codec::Codec;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::future::Future;
@@ -9,7 +11,26 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
-/// Where a value can announce its changes.
+/// Where a value can announce its changes: a bus, one of its entry points, or a client.
+///
+/// ```
+/// use distbus::{Emitter, Error};
+/// use serde::Serialize;
+/// use std::sync::Arc;
+///
+/// /// Says on which topic something has changed, and nothing else.
+/// struct Printer;
+///
+/// impl Emitter for Printer {
+///     async fn announce<T>(&self, topic: &str, _: Arc<T>) -> Result<(), Error>
+///     where
+///         T: Serialize + Send + Sync + 'static,
+///     {
+///         println!("{topic}");
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait Emitter: Send + Sync + 'static {
     /// Emits a shared value.
     ///
@@ -35,6 +56,15 @@ impl Emitter for EntryPoint {
         T: Serialize + Send + Sync + 'static,
     {
         self.emit_shared(topic, value).await
+    }
+}
+
+impl<C: Codec> Emitter for Client<C> {
+    async fn announce<T>(&self, topic: &str, value: Arc<T>) -> Result<(), Error>
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        self.emit(topic, &*value).await.map(drop)
     }
 }
 

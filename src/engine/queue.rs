@@ -28,6 +28,20 @@ struct State<V> {
     taken: usize,
 }
 
+/// An item that has been offered and waits for room: when nobody waits with it any more, it is counted as dropped.
+struct Waiting<'a> {
+    counters: &'a Counters,
+    over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.counters.dropped.add(DropReason::Deadline, 1);
+        }
+    }
+}
+
 impl<V> Queue<V> {
     pub(crate) fn new(capacity: usize, policy: SlowConsumer, counters: Arc<Counters>) -> Arc<Self> {
         let items = VecDeque::with_capacity(capacity.min(64));
@@ -62,13 +76,21 @@ impl<V> Queue<V> {
             return Ok(());
         };
         let deadline = Instant::now() + wait;
+        let mut waiting = Waiting {
+            counters: &self.counters,
+            over: false,
+        };
         loop {
             // Registered before looking, so that room made in between is not missed.
             let space = self.space.notified();
             tokio::pin!(space);
             space.as_mut().enable();
-            if self.offer(&mut item, false)?.is_none() {
-                return Ok(());
+            match self.offer(&mut item, false) {
+                Ok(Some(_)) => {}
+                done => {
+                    waiting.over = true;
+                    return done.map(drop);
+                }
             }
             if timeout_at(deadline, space).await.is_err() {
                 let mut state = self.lock();
@@ -237,6 +259,7 @@ impl<V> Queue<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use std::time::Duration;
 
     fn queue(policy: SlowConsumer) -> (Arc<Queue<u32>>, Arc<Counters>) {
@@ -310,6 +333,18 @@ mod tests {
         assert_eq!(got, (0..100).collect::<Vec<_>>());
         assert_eq!(counters.dropped.total(), 0);
         queue.idle().await;
+    }
+
+    #[tokio::test]
+    async fn an_item_whose_producer_gives_up_is_counted() {
+        let (queue, counters) = queue(SlowConsumer::Block(Duration::from_secs(60)));
+        fill(&queue, 3).await;
+        assert!(queue.push(3).now_or_never().is_none());
+        assert_eq!(counters.dropped.get(DropReason::Deadline), 1);
+        assert_eq!(queue.push_now(4).unwrap(), Some(4));
+        assert_eq!(counters.offered.load(Relaxed), 4);
+        assert_eq!(take(&queue), [0, 1, 2]);
+        assert_eq!(queue.push_now(4).unwrap(), None);
     }
 
     #[tokio::test]

@@ -20,6 +20,8 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Emitting waits for all handlers, which run concurrently. One that fails or panics is counted and logged, and nobody else feels it. No
 /// lock is held while handlers run: they may emit, to their own topic too, and register.
 ///
+/// Synchronous handlers need no runtime. Emit within Tokio where there are streams, bridges or detached handlers.
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), distbus::Error> {
@@ -35,7 +37,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// let bus = LocalBus::new();
 /// let lab = bus.entry("lab");
 /// lab.on("lab.temp", |t: Arc<Temperature>| async move { println!("{} °C", t.celsius) })?;
-/// lab.on_sync("lab.temp", |t: &Temperature| assert!(t.celsius > -273.15))?;
+/// bus.entry("guard").on_sync("lab.temp", |t: &Temperature| assert!(t.celsius > -273.15))?;
 /// bus.emit("lab.temp", Temperature { celsius: 21.5 }).await?;
 /// assert_eq!(bus.stats().delivered, 2);
 /// # Ok(())
