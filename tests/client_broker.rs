@@ -17,7 +17,7 @@ async fn lab() -> (Memory, Broker) {
         .transport(network.clone())
         .bind("mem://lab")
         .await
-        .unwrap();
+        .expect("the name is free");
     (network, broker)
 }
 
@@ -26,7 +26,7 @@ async fn join(network: &Memory) -> Client {
         .transport(network.clone())
         .connect("mem://lab")
         .await
-        .unwrap()
+        .expect("a broker is there")
 }
 
 #[tokio::test]

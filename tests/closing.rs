@@ -11,14 +11,20 @@ async fn serve(mut link: BrokerLink, enough: impl Fn(&BrokerInbox) -> bool) -> B
     let mut inbox = BrokerInbox::default();
     loop {
         inbox.clear();
-        link.inbound.recv(&mut inbox).await.unwrap();
+        link.inbound.recv(&mut inbox).await.expect("clients are there");
         for signal in &inbox.signals {
             if let BrokerSignal::Control { peer, .. } = signal {
                 let answer = Bytes::from_static(b"aiodistbus.eventbus.handshake");
-                link.outbound.reply(peer, answer).await.unwrap();
+                link.outbound
+                    .reply(peer, answer)
+                    .await
+                    .expect("the client waits for it");
             }
         }
-        link.outbound.publish(&inbox.frames).await.unwrap();
+        link.outbound
+            .publish(&inbox.frames)
+            .await
+            .expect("the link is open");
         if enough(&inbox) {
             return link;
         }
@@ -29,7 +35,7 @@ async fn bind(network: &Memory) -> BrokerLink {
     network
         .bind(&Endpoint::mem("raw"), &Limits::default())
         .await
-        .unwrap()
+        .expect("the name is free")
 }
 
 fn stop(inbox: &BrokerInbox) -> bool {

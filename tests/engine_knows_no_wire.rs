@@ -14,14 +14,14 @@ fn no_file_of_the_engine_names_a_socket_or_a_format() {
 }
 
 fn look(folder: &Path, seen: &mut usize) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
         if path.is_dir() {
             look(&path, seen);
             continue;
         }
         *seen += 1;
-        let text = fs::read_to_string(&path).unwrap().to_lowercase();
+        let text = fs::read_to_string(&path).expect("a file").to_lowercase();
         for word in [
             "zeromq",
             "zmq",
