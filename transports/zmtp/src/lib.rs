@@ -61,6 +61,7 @@ mod index;
 mod mailbox;
 mod net;
 pub mod proto;
+mod refuse;
 mod transport;
 
 pub use transport::Zmtp;

@@ -8,6 +8,7 @@ use crate::mailbox::Mailbox;
 use crate::net::accept::{Door, accept_all};
 use crate::net::address;
 use crate::proto::SocketType;
+use crate::refuse::refuse;
 use distbus_transport::{
     BrokerLink, BrokerSignal, Counters, Endpoint, Limits, PeerId, Reject, TransportError,
 };
@@ -74,7 +75,7 @@ impl Hub {
     }
 
     pub(crate) fn malformed(&self) {
-        self.counters.rejected.add(Reject::Malformed, 1);
+        refuse(&self.counters, Reject::Malformed, 1, "it is no subscription");
     }
 }
 

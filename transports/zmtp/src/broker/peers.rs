@@ -2,6 +2,7 @@ use crate::net::outlet::Outlet;
 use crate::net::reader::event_rules;
 use crate::net::session::Role;
 use crate::proto::{Rules, Violation};
+use crate::refuse::refuse;
 use bytes::Bytes;
 use distbus_transport::{BrokerSignal, PeerId, Reject};
 use std::collections::HashMap;
@@ -110,7 +111,12 @@ impl Role for Dealer {
                 message: Bytes::copy_from_slice(first),
             });
         } else {
-            self.hub.counters.rejected.add(Reject::Control, 1);
+            refuse(
+                &self.hub.counters,
+                Reject::Control,
+                1,
+                "a control message has one frame",
+            );
         }
         Ok(())
     }

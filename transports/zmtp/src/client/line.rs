@@ -3,6 +3,7 @@ use crate::net::outlet::Outlet;
 use crate::net::reader::event_rules;
 use crate::net::session::Role;
 use crate::proto::{Rules, Violation};
+use crate::refuse::refuse;
 use bytes::Bytes;
 use distbus_transport::{ClientSignal, Counters, Limits, Reject};
 use std::convert::Infallible;
@@ -64,7 +65,12 @@ impl Role for Control {
             let message = Bytes::copy_from_slice(first);
             self.signals.push(ClientSignal::Control(message));
         } else {
-            self.counters.rejected.add(Reject::Control, 1);
+            refuse(
+                &self.counters,
+                Reject::Control,
+                1,
+                "a control message has one frame",
+            );
         }
         Ok(())
     }

@@ -2,6 +2,7 @@ use super::outlet::Outlet;
 use super::session::{End, answer};
 use super::stream::ReadHalf;
 use crate::proto::{Command, Decoder, EventAt, Item, Rules};
+use crate::refuse::refuse;
 use bytes::{Bytes, BytesMut};
 use distbus_transport::{Counters, Frame, Reject};
 use std::io;
@@ -184,9 +185,12 @@ impl EventReader {
             }
         };
         counters.received.fetch_add(received, Relaxed);
-        if malformed > 0 {
-            counters.rejected.add(Reject::Malformed, malformed);
-        }
+        refuse(
+            counters,
+            Reject::Malformed,
+            malformed,
+            "it is no event of three frames",
+        );
         result
     }
 }
