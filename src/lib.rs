@@ -71,7 +71,9 @@
 //!
 //! # Features
 //!
-//! * `zeromq` (default): `tcp://` endpoints over ZeroMQ.
+//! * `zmtp` (default): `tcp://` and `ipc://` endpoints over [`Zmtp`], our own engine for ZeroMQ's protocol: bounded and fast.
+//! * `zeromq` (default): [`ZeroMq`], the same wire on the independent `zeromq` crate: one `.transport(ZeroMq::new())` away, and what
+//!   `tcp://` means without `zmtp`.
 #![deny(unsafe_code)]
 
 pub mod codec;
@@ -92,6 +94,8 @@ pub use distbus_transport::{
 };
 #[cfg(feature = "zeromq")]
 pub use distbus_zeromq::ZeroMq;
+#[cfg(feature = "zmtp")]
+pub use distbus_zmtp::Zmtp;
 pub use engine::broker::{Broker, BrokerBuilder, BrokerStats, Flushed, Forward, SinkOptions};
 pub use engine::client::{Client, ClientBuilder, ClientStats, ClosedBy};
 pub use engine::error::{BoxError, Error};

@@ -9,7 +9,9 @@ pub type DefaultCodec = Json;
 /// The transport of an endpoint's scheme.
 fn default_transport(endpoint: &Endpoint) -> Result<Arc<dyn Transport>, Error> {
     match endpoint {
-        #[cfg(feature = "zeromq")]
+        #[cfg(feature = "zmtp")]
+        Endpoint::Tcp { .. } | Endpoint::Ipc { .. } => Ok(Arc::new(distbus_zmtp::Zmtp::new())),
+        #[cfg(all(feature = "zeromq", not(feature = "zmtp")))]
         Endpoint::Tcp { .. } => Ok(Arc::new(distbus_zeromq::ZeroMq::new())),
         _ => Err(Error::Transport(TransportError::Unsupported {
             transport: "default",
@@ -19,11 +21,11 @@ fn default_transport(endpoint: &Endpoint) -> Result<Arc<dyn Transport>, Error> {
     }
 }
 
-#[cfg(feature = "zeromq")]
+#[cfg(any(feature = "zmtp", feature = "zeromq"))]
 const TAKES: &str =
     "tcp://host:port; give the builder a .transport(..) for anything else, as Memory for mem://name";
-#[cfg(not(feature = "zeromq"))]
-const TAKES: &str = "nothing without the feature `zeromq`; give the builder a .transport(..)";
+#[cfg(not(any(feature = "zmtp", feature = "zeromq")))]
+const TAKES: &str = "nothing without the feature `zmtp` or `zeromq`; give the builder a .transport(..)";
 
 impl Client {
     /// Connects with the defaults: ZeroMQ and JSON, beside Python's `aiodistbus`.

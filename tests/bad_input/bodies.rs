@@ -1,10 +1,10 @@
 //! Bodies whose checksum is right and which are no events, or odd ones. A broker relays them verbatim, as Python's does, and each
 //! receiver refuses them for itself; a strict broker refuses them for all.
 
-use crate::lab::{Lab, Net, body, on_both};
+use crate::lab::{Lab, Net, body, on_each};
 use distbus::{DropReason, Reject};
 
-on_both!(
+on_each!(
     no_json,
     nothing_at_all,
     an_array,

@@ -1,13 +1,13 @@
 //! A broker that relays anything: clients trust it no more than it trusts them.
 
-use crate::lab::{Net, body, on_both, soon};
+use crate::lab::{Net, body, on_each, soon};
 use crate::logs::Logs;
 use bytes::Bytes;
 use distbus::{CLOSE, Client, ClosedBy, Endpoint, Reject};
 use distbus_transport::{BrokerInbox, BrokerSignal, Frame, Limits};
 use tokio::sync::mpsc;
 
-on_both!(
+on_each!(
     wrong_checksum,
     topic_that_is_not_utf8,
     body_that_is_not_utf8,
@@ -149,15 +149,17 @@ async fn close_with_data(net: Net) {
 }
 
 /// A PUB socket that sends other numbers of frames.
-#[cfg(feature = "zeromq")]
-mod zeromq_alone {
+mod malformed {
     use super::*;
+    use crate::lab::on_the_wire;
     use crate::raw::{Publisher, sealed};
 
-    async fn malformed(frames: &[&[u8]]) {
+    on_the_wire!(one_frame, two_frames, four_frames);
+
+    async fn malformed(net: Net, frames: &[&[u8]]) {
         let logs = Logs::capture().await;
         let broker = Publisher::start().await;
-        let client = Net::ZeroMq.client(broker.endpoint()).await;
+        let client = net.client(broker.endpoint()).await;
         let mut all = client.subscribe_events("*").await.unwrap();
         broker.say(frames).await;
         broker.say(&sealed("good", body("good"))).await;
@@ -169,19 +171,16 @@ mod zeromq_alone {
         assert_eq!(logs.about("reason=malformed").len(), 1);
     }
 
-    #[tokio::test]
-    async fn one_frame() {
-        malformed(&[b"bad"]).await;
+    async fn one_frame(net: Net) {
+        malformed(net, &[b"bad"]).await;
     }
 
-    #[tokio::test]
-    async fn two_frames() {
-        malformed(&[b"bad", b"{}"]).await;
+    async fn two_frames(net: Net) {
+        malformed(net, &[b"bad", b"{}"]).await;
     }
 
-    #[tokio::test]
-    async fn four_frames() {
+    async fn four_frames(net: Net) {
         let [topic, body, sum] = sealed("bad", body("bad"));
-        malformed(&[&topic, &body, &sum, b"more"]).await;
+        malformed(net, &[&topic, &body, &sum, b"more"]).await;
     }
 }

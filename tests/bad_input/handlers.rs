@@ -2,12 +2,12 @@
 //!
 //! To emit before connecting cannot be written down: there is no `Client` before `connect` has returned one.
 
-use crate::lab::{Lab, Net, on_both, soon};
+use crate::lab::{Lab, Net, on_each, soon};
 use distbus::{DropReason, Error};
 use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-on_both!(
+on_each!(
     fails,
     fails_without_a_future,
     panics,

@@ -1,7 +1,6 @@
 //! A broker, a sink in its process, two well-behaved clients, and a peer that sends what it likes.
 
 use crate::logs::Logs;
-#[cfg(feature = "zeromq")]
 use crate::raw::{Dealer, Push};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,6 +29,8 @@ pub(crate) enum Net {
     Memory(Memory),
     #[cfg(feature = "zeromq")]
     ZeroMq,
+    #[cfg(feature = "zmtp")]
+    Zmtp,
 }
 
 impl Net {
@@ -42,14 +43,15 @@ impl Net {
             Self::Memory(network) => Arc::new(network.clone()),
             #[cfg(feature = "zeromq")]
             Self::ZeroMq => Arc::new(distbus::ZeroMq::new()),
+            #[cfg(feature = "zmtp")]
+            Self::Zmtp => Arc::new(distbus::Zmtp::new()),
         }
     }
 
     pub(crate) fn anywhere(&self) -> &'static str {
         match self {
             Self::Memory(_) => "mem://",
-            #[cfg(feature = "zeromq")]
-            Self::ZeroMq => "tcp://127.0.0.1:0",
+            _ => "tcp://127.0.0.1:0",
         }
     }
 
@@ -64,8 +66,8 @@ impl Net {
     }
 }
 
-/// Runs each case over both transports.
-macro_rules! on_both {
+/// Runs each case over every transport.
+macro_rules! on_each {
     ($($case:ident),* $(,)?) => {
         mod memory {$(
             #[tokio::test]
@@ -73,6 +75,14 @@ macro_rules! on_both {
                 super::$case(crate::lab::Net::memory()).await;
             }
         )*}
+        crate::lab::on_the_wire!($($case),*);
+    };
+}
+pub(crate) use on_each;
+
+/// Runs each case over the transports that speak ZeroMQ.
+macro_rules! on_the_wire {
+    ($($case:ident),* $(,)?) => {
         #[cfg(feature = "zeromq")]
         mod zeromq {$(
             #[tokio::test]
@@ -80,9 +90,16 @@ macro_rules! on_both {
                 super::$case(crate::lab::Net::ZeroMq).await;
             }
         )*}
+        #[cfg(feature = "zmtp")]
+        mod zmtp {$(
+            #[tokio::test]
+            async fn $case() {
+                super::$case(crate::lab::Net::Zmtp).await;
+            }
+        )*}
     };
 }
-pub(crate) use on_both;
+pub(crate) use on_the_wire;
 
 /// Takes everything.
 struct Sink;
@@ -109,6 +126,12 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) async fn new(net: Net) -> Self {
         Self::with(net, false).await
+    }
+
+    /// A raw peer in the place of one that was cut off.
+    #[cfg(feature = "zmtp")]
+    pub(crate) async fn connect_raw_again(&mut self) {
+        self.raw = Raw::connect(&self.net, self.broker.endpoint()).await;
     }
 
     pub(crate) async fn strict(net: Net) -> Self {
@@ -206,8 +229,8 @@ pub(crate) fn body(topic: &str) -> String {
 /// A peer below the engine.
 pub(crate) enum Raw {
     Memory(ClientLink),
-    #[cfg(feature = "zeromq")]
-    ZeroMq {
+    /// Sockets of the `zeromq` crate, whichever side they talk to.
+    Wire {
         push: Push,
         dealer: Dealer,
     },
@@ -221,8 +244,7 @@ impl Raw {
                 let link = network.connect(broker, &peer, &Limits::default()).await;
                 Self::Memory(link.expect("the broker is there"))
             }
-            #[cfg(feature = "zeromq")]
-            Net::ZeroMq => Self::ZeroMq {
+            _ => Self::Wire {
                 push: Push::connect(broker).await,
                 dealer: Dealer::connect(broker).await,
             },
@@ -242,8 +264,7 @@ impl Raw {
                 let frame = Frame::new(topic.to_vec(), body.to_vec(), sum);
                 link.outbound.push(&[frame]).await.expect("the broker is there");
             }
-            #[cfg(feature = "zeromq")]
-            Self::ZeroMq { push, .. } => push.send(&[topic, body, &sum.to_be_bytes()]).await,
+            Self::Wire { push, .. } => push.send(&[topic, body, &sum.to_be_bytes()]).await,
         }
     }
 
@@ -253,8 +274,7 @@ impl Raw {
                 let message = Bytes::copy_from_slice(message);
                 link.outbound.control(message).await.expect("the broker is there");
             }
-            #[cfg(feature = "zeromq")]
-            Self::ZeroMq { dealer, .. } => dealer.send(&[message]).await,
+            Self::Wire { dealer, .. } => dealer.send(&[message]).await,
         }
     }
 
@@ -270,8 +290,7 @@ impl Raw {
                     return message;
                 }
             },
-            #[cfg(feature = "zeromq")]
-            Self::ZeroMq { dealer, .. } => soon("an answer", dealer.next()).await.swap_remove(0),
+            Self::Wire { dealer, .. } => soon("an answer", dealer.next()).await.swap_remove(0),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Whatever comes from the network, or out of a user's handler: it is counted, said in one line of the log, felt by nobody else, and
-//! the broker goes on relaying. Each case runs over the in-memory transport and over ZeroMQ, where it can be put on the wire there.
+//! the broker goes on relaying. Each case runs over the in-memory transport and over both that speak
+//! ZeroMQ, where it can be put on the wire there.
+#![cfg(any(feature = "zmtp", feature = "zeromq"))]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it where they fail")]
 
 mod bodies;
@@ -8,5 +10,4 @@ mod frames;
 mod handlers;
 mod lab;
 mod logs;
-#[cfg(feature = "zeromq")]
 mod raw;

@@ -96,6 +96,7 @@ async fn a_forged_close_closes_nobody() {
 async fn a_strict_broker_protects_python() {
     let python = python!();
     let broker = Broker::builder()
+        .transport(crate::transport())
         .strict(true)
         .bind("tcp://127.0.0.1:0")
         .await

@@ -77,6 +77,7 @@ async fn both_ways(ours: &Client, theirs: &mut Node, number: i64) {
 async fn our_pulses_keep_a_python_client_alive() {
     let python = python!();
     let broker = Broker::builder()
+        .transport(crate::transport())
         .pulse(Duration::from_millis(100))
         .bind("tcp://127.0.0.1:0")
         .await
@@ -101,6 +102,7 @@ async fn their_pulses_keep_our_client_alive() {
     let python = python!();
     let broker = Node::broker_with(python, &["--pulse", "0.1"]).await;
     let client = Client::builder()
+        .transport(crate::transport())
         .pulse_ttl(Duration::from_millis(500))
         .pulse_limit(2)
         .connect(broker.endpoint().clone())
@@ -134,6 +136,7 @@ async fn our_client_notices_that_their_broker_is_gone() {
     let mut broker = Node::broker(python).await;
     let (told, mut was_told) = oneshot::channel();
     let client = Client::builder()
+        .transport(crate::transport())
         .pulse_ttl(Duration::from_millis(300))
         .pulse_limit(2)
         .on_disrupt(move || async move {
@@ -161,6 +164,7 @@ async fn our_client_notices_that_nobody_pulses() {
     let broker = Node::broker_with(python, &["--pulse", "3600"]).await;
     let (told, was_told) = oneshot::channel();
     let client = Client::builder()
+        .transport(crate::transport())
         .pulse_ttl(Duration::from_millis(200))
         .pulse_limit(2)
         .on_disrupt(move || async move {
@@ -180,6 +184,7 @@ async fn nobody_home_is_noticed_in_time() {
     let mut broker = Node::broker(python).await;
     broker.close().await;
     let error = Client::builder()
+        .transport(crate::transport())
         .connect_timeout(Duration::from_millis(500))
         .connect(broker.endpoint().clone())
         .await

@@ -18,3 +18,7 @@ mod life;
 mod payloads;
 mod topics;
 mod volume;
+
+fn transport() -> impl distbus::Transport {
+    distbus::Zmtp::new()
+}

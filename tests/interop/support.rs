@@ -72,11 +72,16 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 pub(crate) async fn our_broker() -> Broker {
-    Broker::bind("tcp://127.0.0.1:0").await.expect("a free port")
+    Broker::builder()
+        .transport(crate::transport())
+        .bind("tcp://127.0.0.1:0")
+        .await
+        .expect("a free port")
 }
 
 pub(crate) async fn client(broker: &Endpoint) -> Client {
     Client::builder()
+        .transport(crate::transport())
         .connect_timeout(PATIENCE)
         .confirm_timeout(PATIENCE)
         .connect(broker.clone())
