@@ -5,7 +5,7 @@ use crate::units::{event_bytes, seconds, topic_bytes};
 use clap::ValueEnum;
 use distbus::{
     Broker, BrokerBuilder, BrokerStats, CloseReport, Codec, Endpoint, Json, Limits, MessagePack,
-    SlowConsumer, Transport, ZeroMq,
+    SlowConsumer, Transport, ZeroMq, Zmtp,
 };
 use std::fmt::Display;
 use std::io::Write;
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
     pulse: Duration,
     /// What carries the events
-    #[arg(long, value_enum, default_value = "zeromq")]
+    #[arg(long, value_enum, default_value = "zmtp")]
     transport: Carrier,
     /// Relay only what is a whole event in --codec that names its own topic; shields fragile clients
     #[arg(long)]
@@ -50,7 +50,9 @@ pub(crate) struct Args {
 /// A transport by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Carrier {
-    /// As Python's aiodistbus speaks it
+    /// The wire of Python's aiodistbus, on an engine of our own: bounded and fast
+    Zmtp,
+    /// The same wire on the independent `zeromq` crate, which keeps fewer limits
     Zeromq,
 }
 
@@ -71,6 +73,7 @@ impl Carrier {
             builder.transport(transport)
         }
         match self {
+            Self::Zmtp => with(builder, Zmtp::new(), bounded),
             Self::Zeromq => with(builder, ZeroMq::new(), bounded),
         }
     }
