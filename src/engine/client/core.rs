@@ -273,7 +273,8 @@ impl<C: Codec> Core<C> {
         }
     }
 
-    /// To peers that let it through it looks like one more pulse, which wildcards pass by.
+    /// Its body is a pulse's: in-process buses behind a peer's broker, which go by the body, pass it by. A peer that goes by the frame
+    /// and has asked for everything sees one more event without data.
     fn probe_frame(&self, topic: &Bytes) -> Frame {
         let id = Origin {
             publisher: Origin::new_publisher(&*self.host),

@@ -73,7 +73,8 @@ impl<C: Codec> Client<C> {
         }
     }
 
-    /// Sends an event without data.
+    /// Sends an event without data. To reach every kind of peer, send `&()` instead: older ones refuse an event without data where a handler
+    /// expects any.
     ///
     /// # Errors
     /// As [`emit`](Client::emit).
