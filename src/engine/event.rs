@@ -107,14 +107,11 @@ impl Value {
         };
         let mut out = Vec::new();
         if self.kind == PayloadKind::Bytes {
-            let mut raw = Vec::new();
-            value
-                .serialize(RawBytes(&mut raw))
-                .map_err(|error| CodecError::Encode {
-                    codec: codec.name(),
-                    reason: error.to_string(),
-                })?;
-            codec.encode_bytes(&raw, &mut out);
+            let written = value.serialize(RawBytes(&mut |raw| codec.encode_bytes(raw, &mut out)));
+            written.map_err(|error| CodecError::Encode {
+                codec: codec.name(),
+                reason: error.to_string(),
+            })?;
         } else {
             codec.encode_value(value, &mut out)?;
         }

@@ -7,9 +7,13 @@ use std::collections::HashMap;
 /// hostile peer that invents publishers costs memory for `2 * STREAMS` of them, and an active stream is never forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct GapTracker {
-    young: HashMap<(u64, u16), Stream>,
-    old: HashMap<(u64, u16), Stream>,
+    /// The stream of the last event: the next is often of the same.
+    current: Option<(Key, Stream)>,
+    young: HashMap<Key, Stream>,
+    old: HashMap<Key, Stream>,
 }
+
+type Key = (u64, u16);
 
 #[derive(Clone, Copy, Debug)]
 struct Stream {
@@ -39,18 +43,25 @@ impl GapTracker {
             return Sequence::Fine;
         };
         let key = (origin.publisher, origin.slot);
-        if let Some(stream) = self.young.get_mut(&key) {
+        if let Some((current, stream)) = &mut self.current
+            && *current == key
+        {
             return stream.note(origin.sequence);
         }
-        if self.young.len() >= Self::STREAMS {
-            self.old = std::mem::take(&mut self.young);
+        if let Some((previous, stream)) = self.current.take() {
+            if self.young.len() >= Self::STREAMS {
+                self.old = std::mem::take(&mut self.young);
+            }
+            self.young.insert(previous, stream);
         }
-        let mut stream = self.old.remove(&key).unwrap_or(Stream {
+        let remembered = self.young.remove(&key).or_else(|| self.old.remove(&key));
+        // The first event of a stream that is seen: what came before it was never this subscriber's.
+        let mut stream = remembered.unwrap_or(Stream {
             last: origin.sequence - origin.sequence.min(1),
             missing: 0,
         });
         let said = stream.note(origin.sequence);
-        self.young.insert(key, stream);
+        self.current = Some((key, stream));
         said
     }
 }

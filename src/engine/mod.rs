@@ -1,3 +1,4 @@
+pub(crate) mod arena;
 pub(crate) mod bridge;
 pub(crate) mod broker;
 pub(crate) mod client;

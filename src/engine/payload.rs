@@ -29,12 +29,10 @@ pub(crate) fn encode<C: Codec, T: Serialize + ?Sized>(
         codec.encode(value, payload)?;
         return Ok(PayloadKind::Value);
     }
-    let mut raw = Vec::new();
     // Cannot fail: the types of `is_bytes` write nothing but bytes.
     value
-        .serialize(RawBytes(&mut raw))
+        .serialize(RawBytes(&mut |raw| codec.encode_bytes(raw, payload)))
         .map_err(|_| not_bytes(codec.name()))?;
-    codec.encode_bytes(&raw, payload);
     Ok(PayloadKind::Bytes)
 }
 
@@ -175,8 +173,14 @@ pub(crate) fn transcode(
     Ok((out, PayloadKind::Bytes))
 }
 
-/// Takes bytes, or a sequence of `u8`, and nothing else.
-pub(crate) struct RawBytes<'a>(pub(crate) &'a mut Vec<u8>);
+/// Takes bytes, or a sequence of `u8`, and nothing else; hands them on in one piece.
+pub(crate) struct RawBytes<'a>(pub(crate) &'a mut dyn FnMut(&[u8]));
+
+/// A sequence of `u8` on its way to [`RawBytes`].
+pub(crate) struct RawSequence<'a> {
+    to: RawBytes<'a>,
+    bytes: Vec<u8>,
+}
 
 type Never = Impossible<(), serde::de::value::Error>;
 type RawResult<T = ()> = Result<T, serde::de::value::Error>;
@@ -191,10 +195,10 @@ macro_rules! refuse {
     };
 }
 
-impl Serializer for RawBytes<'_> {
+impl<'a> Serializer for RawBytes<'a> {
     type Ok = ();
     type Error = serde::de::value::Error;
-    type SerializeSeq = Self;
+    type SerializeSeq = RawSequence<'a>;
     type SerializeTuple = Never;
     type SerializeTupleStruct = Never;
     type SerializeTupleVariant = Never;
@@ -203,18 +207,20 @@ impl Serializer for RawBytes<'_> {
     type SerializeStructVariant = Never;
 
     fn serialize_bytes(self, bytes: &[u8]) -> RawResult {
-        self.0.extend_from_slice(bytes);
+        (self.0)(bytes);
         Ok(())
     }
 
     fn serialize_u8(self, byte: u8) -> RawResult {
-        self.0.push(byte);
+        (self.0)(&[byte]);
         Ok(())
     }
 
-    fn serialize_seq(self, len: Option<usize>) -> RawResult<Self> {
-        self.0.reserve(len.unwrap_or(0));
-        Ok(self)
+    fn serialize_seq(self, len: Option<usize>) -> RawResult<RawSequence<'a>> {
+        Ok(RawSequence {
+            to: self,
+            bytes: Vec::with_capacity(len.unwrap_or(0)),
+        })
     }
 
     refuse! {
@@ -246,15 +252,16 @@ impl Serializer for RawBytes<'_> {
     }
 }
 
-impl SerializeSeq for RawBytes<'_> {
+impl SerializeSeq for RawSequence<'_> {
     type Ok = ();
     type Error = serde::de::value::Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, byte: &T) -> RawResult {
-        byte.serialize(RawBytes(self.0))
+        byte.serialize(RawBytes(&mut |byte| self.bytes.extend_from_slice(byte)))
     }
 
     fn end(self) -> RawResult {
+        (self.to.0)(&self.bytes);
         Ok(())
     }
 }
@@ -286,7 +293,9 @@ mod tests {
     fn raw<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
         assert!(is_bytes::<T>());
         let mut out = Vec::new();
-        value.serialize(RawBytes(&mut out)).unwrap();
+        value
+            .serialize(RawBytes(&mut |raw| out.extend_from_slice(raw)))
+            .unwrap();
         out
     }
 

@@ -1,5 +1,6 @@
 use crate::Pattern;
 use crate::codec::Codec;
+use crate::engine::arena::make_room;
 use crate::engine::error::{BoxError, Error};
 use crate::engine::event::{Event, Payload};
 use crate::engine::handler::guard;
@@ -201,6 +202,7 @@ pub(crate) struct FrameReader<C> {
 impl<C: Codec> FrameReader<C> {
     fn read(&mut self, frame: &Frame) -> Result<Event, BoxError> {
         let topic = std::str::from_utf8(frame.topic())?;
+        make_room(&mut self.arena, frame.body().len());
         let opened = self.codec.read_event(topic, frame.body(), &mut self.arena)?;
         let payload = opened
             .data

@@ -1,6 +1,7 @@
 use super::forward::Forwards;
 use super::stats::Relayed;
 use crate::codec::{Codec, Envelope, PayloadKind};
+use crate::engine::arena::make_room;
 use crate::engine::host::Host;
 use crate::engine::id::Origin;
 use crate::engine::rejects::reject;
@@ -136,6 +137,7 @@ impl<C: Codec> Relay<C> {
             let topic = std::str::from_utf8(frame.topic()).unwrap_or_default();
             // Probes name another topic on purpose.
             let probe = topic.starts_with(PROBE_PREFIX);
+            make_room(arena, frame.body().len());
             let opened = codec.read_event(topic, frame.body(), arena);
             let good = opened.is_ok_and(|opened| opened.same_topic || probe);
             if !good {

@@ -1,4 +1,5 @@
 use crate::codec::{Codec, Envelope, PayloadKind};
+use crate::engine::arena::make_room;
 use crate::engine::error::Error;
 use crate::engine::host::Host;
 use crate::engine::sequencer::Sequencer;
@@ -123,6 +124,11 @@ impl<C: Codec> Outbox<C> {
         let Draft {
             topic, data, kind, ..
         } = *draft;
+        // What the text of a payload can take up, the envelope, and some room so that the codec does not have to grow it.
+        make_room(
+            &mut state.arena,
+            4 * data.map_or(0, <[u8]>::len) + topic.len() + 512,
+        );
         self.codec.write_event(
             &Envelope {
                 topic,
