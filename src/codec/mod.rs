@@ -32,7 +32,7 @@ pub trait Codec: Clone + Send + Sync + 'static {
     fn encode_bytes(&self, value: &[u8], payload: &mut Vec<u8>);
 
     /// Reads a value from a payload: all of it, nothing may follow. MUST NOT panic, recurse without bound or reserve by what a length
-    /// field claims. An event without data reads as the payload of `()`.
+    /// field claims. An empty payload reads as that of `()`.
     ///
     /// # Errors
     /// [`CodecError::Decode`].
@@ -48,7 +48,8 @@ pub trait Codec: Clone + Send + Sync + 'static {
     /// [`CodecError::Decode`] when the payload is not one of raw bytes and the codec can tell.
     fn decode_bytes<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, CodecError>;
 
-    /// Appends the body of an event.
+    /// Appends the body of an event. A payload larger than the format can say makes a body that no reader takes: the limits of events, far below
+    /// that, are checked by the caller.
     fn write_event(&self, event: &Envelope<'_>, body: &mut BytesMut);
 
     /// Whether a broker may relay this body at all. It is asked for every event, so the answer has to be cheap: a veto for what is known to break
@@ -60,7 +61,7 @@ pub trait Codec: Clone + Send + Sync + 'static {
 
     /// Reads the body of an event that came under `topic`. MUST take any bytes: the network is hostile.
     ///
-    /// A payload that is not a slice of the body is appended to `arena` and split off it, so that a batch shares its allocations.
+    /// A payload that is not a slice of the body is written to `arena`, which is empty, and split off it, so that a batch shares its allocations.
     ///
     /// # Errors
     /// [`CodecError::NotAnEvent`].

@@ -13,6 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What a handler returns: nothing, or a `Result` whose error is counted, logged and otherwise forgotten.
+///
+/// ```
+/// use distbus::Outcome;
+///
+/// assert!(().into_result().is_ok());
+/// assert!("x".parse::<u8>().map(drop).into_result().is_err());
+/// ```
 pub trait Outcome: Send + 'static {
     /// The error, if there is one.
     ///

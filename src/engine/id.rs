@@ -56,6 +56,16 @@ impl Origin {
         host.random() >> (64 - Self::PUBLISHER_BITS)
     }
 
+    /// A random place outside every sequence.
+    pub(crate) fn untracked(host: &dyn Host) -> Self {
+        let sequence = host.random() >> (64 - Self::SEQUENCE_BITS);
+        Self {
+            publisher: Self::new_publisher(host),
+            slot: 0,
+            sequence,
+        }
+    }
+
     pub(crate) fn id(self) -> EventId {
         let version = 8u128 << 76;
         let variant = 2u128 << 62;

@@ -17,6 +17,7 @@ pub(crate) mod queue;
 pub(crate) mod registry;
 pub(crate) mod rejects;
 pub(crate) mod sequencer;
+pub(crate) mod signal;
 pub(crate) mod sink;
 pub(crate) mod stream;
 pub(crate) mod timestamp;

@@ -9,22 +9,28 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub(crate) struct Sequencer {
     publisher: u64,
-    topics: HashMap<Box<str>, Topic>,
+    /// Where in `topics` each name is.
+    places: HashMap<Bytes, usize>,
+    topics: Vec<Topic>,
+    /// The place of the last topic: the next event is often of the same.
+    last: usize,
     untracked: u64,
 }
 
 #[derive(Debug)]
 struct Topic {
     name: Bytes,
-    slot: u16,
     sequence: u64,
 }
 
 impl Sequencer {
     pub(crate) fn new(host: &dyn Host) -> Self {
+        let publisher = Origin::new_publisher(host);
         Self {
-            publisher: Origin::new_publisher(host),
-            topics: HashMap::new(),
+            publisher,
+            places: HashMap::new(),
+            topics: Vec::new(),
+            last: 0,
             untracked: 0,
         }
     }
@@ -32,46 +38,43 @@ impl Sequencer {
     /// The next event of this topic: where it comes from, and the topic as bytes that are shared by all events of it.
     pub(crate) fn next(&mut self, topic: &str) -> (Origin, Bytes) {
         let publisher = self.publisher;
-        if let Some(known) = self.topics.get_mut(topic) {
-            known.sequence += 1;
-            return (
-                Origin {
-                    publisher,
-                    slot: known.slot,
-                    sequence: known.sequence,
-                },
-                known.name.clone(),
-            );
-        }
-        let name = Bytes::copy_from_slice(topic.as_bytes());
-        if self.topics.len() < usize::from(Origin::MAX_SLOT) {
-            let slot = self.topics.len() as u16 + 1;
-            self.topics.insert(
-                topic.into(),
-                Topic {
-                    name: name.clone(),
-                    slot,
-                    sequence: 1,
-                },
-            );
-            return (
-                Origin {
-                    publisher,
-                    slot,
-                    sequence: 1,
-                },
-                name,
-            );
-        }
-        self.untracked += 1;
-        (
-            Origin {
+        let Some(place) = self.place(topic) else {
+            self.untracked += 1;
+            let origin = Origin {
                 publisher,
                 slot: 0,
                 sequence: self.untracked,
-            },
-            name,
-        )
+            };
+            return (origin, Bytes::copy_from_slice(topic.as_bytes()));
+        };
+        self.last = place;
+        let topic = &mut self.topics[place];
+        topic.sequence += 1;
+        // Slots begin with 1.
+        let origin = Origin {
+            publisher,
+            slot: place as u16 + 1,
+            sequence: topic.sequence,
+        };
+        (origin, topic.name.clone())
+    }
+
+    /// Where the topic is, or is put; `None` when there is no slot left.
+    fn place(&mut self, topic: &str) -> Option<usize> {
+        if self.topics.get(self.last).is_some_and(|last| last.name == topic) {
+            return Some(self.last);
+        }
+        if let Some(place) = self.places.get(topic.as_bytes()) {
+            return Some(*place);
+        }
+        let place = self.topics.len();
+        if place >= usize::from(Origin::MAX_SLOT) {
+            return None;
+        }
+        let name = Bytes::copy_from_slice(topic.as_bytes());
+        self.places.insert(name.clone(), place);
+        self.topics.push(Topic { name, sequence: 0 });
+        Some(place)
     }
 }
 

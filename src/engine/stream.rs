@@ -48,6 +48,21 @@ impl<T> Deref for Received<T> {
 }
 
 /// Events as a [`Stream`], undecoded. Ends when the client, or the bus, is closed. Dropping it ends the subscription.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distbus::Error> {
+/// # use distbus::{Broker, Client, Memory};
+/// # let network = Memory::new();
+/// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+/// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+/// let mut events = client.subscribe_events("lab.*").await?;
+/// client.emit("lab.temp", &21.5).await?;
+/// let event = events.next().await.expect("the client is open");
+/// assert_eq!((event.topic(), event.decode::<f64>()?), ("lab.temp", 21.5));
+/// # Ok(())
+/// # }
+/// ```
 pub struct EventStream {
     queue: Arc<Queue<Event>>,
     counters: Arc<Counters>,
@@ -147,6 +162,21 @@ impl std::fmt::Debug for EventStream {
 ///
 /// What a slow reader misses is counted under [`DropReason::Deadline`]: the queue holds 16,384 events, and the one that emits, or the
 /// client, waits one second for room before it drops any.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distbus::Error> {
+/// # use distbus::{Broker, Client, Memory};
+/// # let network = Memory::new();
+/// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+/// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+/// let mut temps = client.subscribe::<f64>("lab.*").await?;
+/// client.emit("lab.temp", &21.5).await?;
+/// let temp = temps.next().await.expect("the client is open");
+/// assert_eq!((*temp, temp.event().topic()), (21.5, "lab.temp"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Subscription<T> {
     events: EventStream,

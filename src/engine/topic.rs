@@ -227,12 +227,12 @@ pub(crate) fn check_emit(topic: &str) -> Result<(), TopicError> {
     }
 }
 
-/// One pattern or several, as text or parsed: what `forward`, `listen` and `link` take.
+/// One pattern or several, as text or parsed: what `forward`, `listen` and `link` take. `()` stands for their default, [`ALL`].
 ///
 /// ```
 /// use distbus::{ALL, IntoPatterns};
 ///
-/// assert_eq!(ALL.into_patterns()?.len(), 1);
+/// assert_eq!(ALL.into_patterns()?, ().into_patterns()?);
 /// assert_eq!(["lab.*", "pump"].into_patterns()?.len(), 2);
 /// # Ok::<(), distbus::TopicError>(())
 /// ```
@@ -242,6 +242,13 @@ pub trait IntoPatterns {
     /// # Errors
     /// [`TopicError`] for the first that is none.
     fn into_patterns(self) -> Result<Vec<Pattern>, TopicError>;
+}
+
+/// Nothing chosen: everything.
+impl IntoPatterns for () {
+    fn into_patterns(self) -> Result<Vec<Pattern>, TopicError> {
+        ALL.into_patterns()
+    }
 }
 
 impl IntoPatterns for &str {

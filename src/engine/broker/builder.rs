@@ -13,6 +13,24 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc, watch};
 
 /// Makes a [`Broker`]: `Broker::builder()`, what differs from the defaults, then [`bind`](BrokerBuilder::bind).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distbus::Error> {
+/// use distbus::{Broker, Limits, Memory, SlowConsumer};
+/// use std::time::Duration;
+///
+/// let broker = Broker::builder()
+///     .transport(Memory::new())
+///     .pulse(Duration::from_secs(5))
+///     .limits(Limits::default().with_slow_consumer(SlowConsumer::DropOldest))
+///     .strict(true)
+///     .bind("mem://lab")
+///     .await?;
+/// assert_eq!(broker.endpoint().to_string(), "mem://lab");
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct BrokerBuilder<C> {
     codec: C,

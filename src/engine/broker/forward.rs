@@ -75,6 +75,21 @@ impl std::fmt::Debug for Forward {
 }
 
 /// How a sink is linked: `SinkOptions::default()` and what differs.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distbus::Error> {
+/// # use distbus::{Broker, Client, Memory};
+/// # let network = Memory::new();
+/// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+/// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+/// use distbus::{ALL, LocalBus, SinkOptions};
+///
+/// let options = SinkOptions { capacity: 100, ..SinkOptions::default() };
+/// broker.forward_with(LocalBus::new(), ALL, options)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SinkOptions {
     /// Events that wait for the sink. Default 65,536.

@@ -79,6 +79,19 @@ enum Ended {
 }
 
 /// How a flush ended.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distbus::Error> {
+/// # use distbus::{Broker, Client, Memory};
+/// # let network = Memory::new();
+/// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+/// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+/// client.emit("lab.temp", &21.5).await?;
+/// assert_eq!(broker.flush().await?, distbus::Flushed::Quiet);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
     /// All that had come is delivered, and nothing more came for a short time.

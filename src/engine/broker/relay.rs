@@ -1,10 +1,10 @@
 use super::forward::Forwards;
 use super::stats::Relayed;
-use crate::codec::{Codec, Envelope, PayloadKind};
+use crate::codec::Codec;
 use crate::engine::arena::make_room;
 use crate::engine::host::Host;
-use crate::engine::id::Origin;
 use crate::engine::rejects::reject;
+use crate::engine::signal::signal;
 use crate::engine::topic::{CLOSE, HANDSHAKE, HELLO, PROBE_PREFIX, PULSE, RESERVED_PREFIX};
 use bytes::{Bytes, BytesMut};
 use distbus_transport::{
@@ -168,22 +168,8 @@ impl<C: Codec> Relay<C> {
 
     /// Publishes an event of the broker's own, without data.
     async fn announce(&mut self, topic: &'static str) -> Result<(), TransportError> {
-        let id = Origin {
-            publisher: Origin::new_publisher(&*self.host),
-            slot: 0,
-            sequence: 0,
-        }
-        .id();
-        let envelope = Envelope {
-            topic,
-            data: None,
-            kind: PayloadKind::Unknown,
-            id: &id,
-            timestamp: self.host.now(),
-        };
-        let mut body = BytesMut::new();
-        self.codec.write_event(&envelope, &mut body);
-        let frame = Frame::sealed(Bytes::from_static(topic.as_bytes()), body.freeze());
+        let under = Bytes::from_static(topic.as_bytes());
+        let frame = signal(&self.codec, &*self.host, under, topic);
         self.outbound.publish(std::slice::from_ref(&frame)).await?;
         self.forwards.offer(&[frame]).await;
         Ok(())

@@ -14,6 +14,20 @@ pub(crate) struct Relayed {
 
 /// What a broker has done. While nothing moves, `received = relayed + probes + rejected`, for each sink
 /// `offered = delivered + dropped + in_flight()`, and the same for the transport's copies.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distbus::Error> {
+/// # use distbus::{Broker, Client, Memory};
+/// # let network = Memory::new();
+/// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+/// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+/// client.emit("lab.temp", &21.5).await?;
+/// client.flush().await?;
+/// assert_eq!(broker.stats().relayed, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrokerStats {

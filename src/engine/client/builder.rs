@@ -21,6 +21,26 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) type DefaultTransport = fn(&Endpoint) -> Result<Arc<dyn Transport>, Error>;
 
 /// Makes a [`Client`]: `Client::builder()`, what differs from the defaults, then [`connect`](ClientBuilder::connect).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distbus::Error> {
+/// use distbus::{Broker, Client, Memory, MessagePack};
+/// use std::time::Duration;
+///
+/// let network = Memory::new();
+/// let broker = Broker::builder().transport(network.clone()).codec(MessagePack).bind("mem://lab").await?;
+/// let client = Client::builder()
+///     .transport(network)
+///     .codec(MessagePack)
+///     .connect_timeout(Duration::from_secs(2))
+///     .on_disrupt(|| async { eprintln!("the broker is silent") })
+///     .connect(broker.endpoint())
+///     .await?;
+/// assert!(!client.is_closed());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct ClientBuilder<C> {
     codec: C,
@@ -186,12 +206,7 @@ async fn connect<C: Codec>(
 
 /// A routing id as the wire wants it: the text of a UUID.
 fn peer_id(host: &dyn Host) -> PeerId {
-    let id = Origin {
-        publisher: Origin::new_publisher(host),
-        slot: 0,
-        sequence: host.random() >> 16,
-    }
-    .id();
+    let id = Origin::untracked(host).id();
     PeerId::new(id.to_string()).expect("the text of a UUID has 36 bytes")
 }
 

@@ -4,15 +4,15 @@ use super::probe::Probes;
 use super::stats::Inbound;
 use super::table::{Route, Table, To};
 use crate::Pattern;
-use crate::codec::{Codec, Envelope, PayloadKind};
+use crate::codec::Codec;
 use crate::engine::error::Error;
 use crate::engine::event::Event;
 use crate::engine::host::Host;
-use crate::engine::id::Origin;
 use crate::engine::payload::DynCodec;
 use crate::engine::queue::Queue;
+use crate::engine::signal::signal;
 use crate::engine::topic::{CLOSE, PULSE};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use distbus_transport::{Counters, Endpoint, Frame, Limits, PeerId, SlowConsumer, TransportError};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,7 +52,20 @@ pub(crate) enum Status {
     Closed(ClosedBy),
 }
 
-/// Who ended a client.
+/// Who ended a client, as [`Client::closed`](crate::Client::closed) says.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distbus::Error> {
+/// # use distbus::{Broker, Client, Memory};
+/// # let network = Memory::new();
+/// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+/// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+/// broker.close().await;
+/// assert_eq!(client.closed().await, distbus::ClosedBy::Broker);
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClosedBy {
@@ -276,22 +289,7 @@ impl<C: Codec> Core<C> {
     /// Its body is a pulse's: in-process buses behind a peer's broker, which go by the body, pass it by. A peer that goes by the frame
     /// and has asked for everything sees one more event without data.
     fn probe_frame(&self, topic: &Bytes) -> Frame {
-        let id = Origin {
-            publisher: Origin::new_publisher(&*self.host),
-            slot: 0,
-            sequence: 0,
-        }
-        .id();
-        let envelope = Envelope {
-            topic: PULSE,
-            data: None,
-            kind: PayloadKind::Unknown,
-            id: &id,
-            timestamp: self.host.now(),
-        };
-        let mut body = BytesMut::new();
-        self.codec.write_event(&envelope, &mut body);
-        Frame::sealed(topic.clone(), body.freeze())
+        signal(&self.codec, &*self.host, topic.clone(), PULSE)
     }
 
     /// Ends the client, once: the first who says why is believed. From here on `emit` is refused, the reader stops, and the writer sends

@@ -27,6 +27,22 @@ impl<C: Codec> Client<C> {
     ///
     /// Raw bytes are a `[u8]`, a `Vec<u8>` or, quickest, a `bytes::Bytes`; everything else is written by the codec.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distbus::Error> {
+    /// # use distbus::{Broker, Client, Memory};
+    /// # let network = Memory::new();
+    /// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+    /// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+    /// client.emit("lab.temp", &21.5).await?;
+    /// client.emit("lab.image", &b"\x89PNG"[..]).await?;
+    /// client.emit("lab.fans", &[("left", 900), ("right", 870)]).await?;
+    /// client.flush().await?; // the broker has relayed all three
+    /// assert_eq!(client.stats().sent, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Topic`] for a topic that is empty, reserved or a pattern; [`Error::Codec`] for a value that cannot be written;
     /// [`Error::Transport`] for one that is too large; [`Error::Closed`].

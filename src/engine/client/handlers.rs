@@ -21,6 +21,20 @@ impl<C: Codec> Client<C> {
     /// What the handler returns, see [`Outcome`]. Do not wait for `on`, `subscribe` or `flush` inside a handler that is not detached: their answer
     /// may be behind the events that wait for it.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distbus::Error> {
+    /// # use distbus::{Broker, Client, Memory};
+    /// # let network = Memory::new();
+    /// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+    /// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+    /// client.on("lab.temp", |celsius: f64| async move { println!("{celsius} °C") }).await?;
+    /// client.on("lab.name", |name: String| async move { name.parse::<u8>().map(drop) }).await?; // an error is counted
+    /// client.emit("lab.temp", &21.5).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Topic`]; [`Error::NotConfirmed`]; [`Error::Closed`]; [`Error::Transport`] at a limit. The older handler is gone then, too.
     pub async fn on<T, F, Fut>(&self, pattern: &str, handler: F) -> Result<(), Error>
@@ -60,6 +74,20 @@ impl<C: Codec> Client<C> {
     }
 
     /// As [`on`](Client::on), with the whole event: its topic, id and time, and its data undecoded.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distbus::Error> {
+    /// # use distbus::{Broker, Client, Memory};
+    /// # let network = Memory::new();
+    /// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+    /// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+    /// client.on_event("lab.*", |event: distbus::Event| async move {
+    ///     println!("{} at {}: {:?}", event.topic(), event.timestamp(), event.get::<f64>());
+    /// }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`on`](Client::on).
@@ -106,6 +134,19 @@ impl<C: Codec> Client<C> {
 
     /// Takes a handler off: no call of it begins once this has returned.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distbus::Error> {
+    /// # use distbus::{Broker, Client, Memory};
+    /// # let network = Memory::new();
+    /// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+    /// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+    /// client.on_sync("lab.temp", |celsius: f64| println!("{celsius} °C")).await?;
+    /// client.off("lab.temp").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::NotRegistered`].
     pub async fn off(&self, pattern: &str) -> Result<(), Error> {
@@ -121,6 +162,20 @@ impl<C: Codec> Client<C> {
     }
 
     /// A stream of the events of a topic, or of all whose topic matches a pattern; returns once the broker really sends them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distbus::Error> {
+    /// # use distbus::{Broker, Client, Memory};
+    /// # let network = Memory::new();
+    /// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+    /// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+    /// let mut temps = client.subscribe::<f64>("lab.temp").await?;
+    /// client.emit("lab.temp", &21.5).await?;
+    /// assert_eq!(temps.next().await.as_deref(), Some(&21.5));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`on`](Client::on).

@@ -23,6 +23,21 @@ pub(crate) struct Inbound {
 /// * `received = rejected + internal + unmatched + dispatched + waiting`,
 /// * `handled.offered = handled.delivered + handled.dropped + handled.in_flight()`,
 /// * `emitted = sent + queued + unsent`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distbus::Error> {
+/// # use distbus::{Broker, Client, Memory};
+/// # let network = Memory::new();
+/// # let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
+/// # let client = Client::builder().transport(network).connect("mem://lab").await?;
+/// client.emit("lab.temp", &21.5).await?;
+/// client.flush().await?;
+/// let stats = client.stats();
+/// assert_eq!((stats.emitted, stats.sent, stats.missing), (1, 1, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientStats {
