@@ -59,7 +59,7 @@ pub(crate) struct Load {
 
 impl<C: Codec> Outbox<C> {
     /// Above this many bytes whoever emits waits. Small enough to stay in a cache, large enough for full batches.
-    const HIGH_WATER: usize = 1 << 20;
+    const HIGH_WATER: usize = 256 << 10;
 
     pub(crate) fn new(codec: C, host: Arc<dyn Host>) -> Self {
         let state = State {

@@ -8,6 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+/// How often the writer lets other threads run between two batches of a burst. Measured on two cores with three million small events through
+/// a broker: 1.0 to 1.1 s of publishing with 16, 1.3 to 1.4 s with 1 or 4, 1.3 to 1.7 s with none.
+const GIVE_WAY: usize = 16;
+
 /// Owns the outbound half: empties the outbox into it, a batch at a time, until the client ends.
 ///
 /// Its last act is to close the link by the deadline that `close` brings, and to report what did not go out.
@@ -18,8 +22,15 @@ pub(crate) async fn run<C: Codec>(
 ) -> CloseReport {
     let mut load = Load::default();
     let mut unsent = 0;
+    let mut burst = false;
     let deadline = loop {
+        if burst {
+            // Whoever emits one event after the other is given the processor, where it is short: the next batch is larger then,
+            // and costs each event less. Where it is not short this returns at once, and a lone event never comes here.
+            (0..GIVE_WAY).for_each(|_| std::thread::yield_now());
+        }
         core.outbox.wait(&mut load).await;
+        burst = load.frames.len() > 1;
         for order in load.orders.drain(..) {
             obey(&mut *outbound, order).await;
         }
