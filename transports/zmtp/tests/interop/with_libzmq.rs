@@ -103,9 +103,12 @@ fn addresses(endpoint: &Endpoint) -> [String; 3] {
     }
 }
 
+/// A peer has until the next one to answer: with 50 ms a busy machine was taken for a dead peer, once.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
 async fn libzmq_as_client(python: &Path, endpoint: &str) {
     let limits = Limits::default();
-    let zmtp = Zmtp::new().heartbeat(Duration::from_millis(50));
+    let zmtp = Zmtp::new().heartbeat(HEARTBEAT);
     let broker = Broker::start_with(zmtp, endpoint, &limits).await;
     let endpoint = broker.endpoint.clone();
     let mut peer = Peer::start(python, "client", &addresses(&endpoint));
@@ -139,7 +142,7 @@ async fn libzmq_as_broker(python: &Path, any: &str) {
     drop(link);
     let mut peer = Peer::start(python, "broker", &addresses(&endpoint));
     peer.says("ready").await;
-    let zmtp = Zmtp::new().heartbeat(Duration::from_millis(50));
+    let zmtp = Zmtp::new().heartbeat(HEARTBEAT);
     let mut ours = Ours::connect(&zmtp, &endpoint, "ours").await;
     ours.echo().await;
     ours.subscribe("our.".into()).await;
