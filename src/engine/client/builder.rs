@@ -25,14 +25,13 @@ pub(crate) type DefaultTransport = fn(&Endpoint) -> Result<Arc<dyn Transport>, E
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), distbus::Error> {
-/// use distbus::{Broker, Client, Memory, MessagePack};
+/// use distbus::{Broker, Client, Memory};
 /// use std::time::Duration;
 ///
 /// let network = Memory::new();
-/// let broker = Broker::builder().transport(network.clone()).codec(MessagePack).bind("mem://lab").await?;
+/// let broker = Broker::builder().transport(network.clone()).bind("mem://lab").await?;
 /// let client = Client::builder()
 ///     .transport(network)
-///     .codec(MessagePack)
 ///     .connect_timeout(Duration::from_secs(2))
 ///     .on_disrupt(|| async { eprintln!("the broker is silent") })
 ///     .connect(broker.endpoint())
