@@ -1,6 +1,6 @@
 //! Bridges between local buses and brokers, over the in-memory transport.
 // Clippy knows only the test functions themselves as tests, not their helpers.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it where they fail")]
 
 use distbus::{
     ALL, Broker, CLOSE, Client, DropReason, Endpoint, Error, Event, LocalBus, Memory, MessagePack, PULSE,

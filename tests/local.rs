@@ -1,6 +1,6 @@
 //! The local bus: typed, without serialization, one participant never felt by another.
 // Clippy knows only the test functions themselves as tests, not their helpers.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it where they fail")]
 
 use distbus::{CLOSE, DropReason, EntryPoint, Error, Event, LocalBus, LocalBusBuilder, PULSE, SlowConsumer};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Values that announce their changes, in paused time.
 // Clippy knows only the test functions themselves as tests, not their helpers.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it where they fail")]
 
 use distbus::{Broker, Client, Error, Evented, LocalBus, Memory};
 use serde::{Deserialize, Serialize};

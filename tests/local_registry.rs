@@ -1,6 +1,6 @@
 //! Handlers declared apart and attached later.
 // Clippy knows only the test functions themselves as tests, not their helpers.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it where they fail")]
 
 use distbus::{Broker, Client, Error, Event, LocalBus, Memory, Registry};
 use std::sync::{Arc, Mutex};
