@@ -39,7 +39,9 @@ impl Host for SystemHost {
         #[expect(clippy::disallowed_methods)]
         let now = std::time::SystemTime::now();
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        // In 64 bits: enough for the next 290,000 years, and read for every event.
+        let micros = (since.as_secs() as i64).saturating_mul(1_000_000);
+        Timestamp::from_micros(micros.saturating_add(since.subsec_micros().into()))
     }
 
     fn random(&self) -> u64 {

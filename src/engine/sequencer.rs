@@ -14,7 +14,7 @@ pub(crate) struct Sequencer {
     topics: Vec<Topic>,
     /// The place of the last topic: the next event is often of the same.
     last: usize,
-    untracked: u64,
+    untracked: Topic,
 }
 
 #[derive(Debug)]
@@ -31,32 +31,42 @@ impl Sequencer {
             places: HashMap::new(),
             topics: Vec::new(),
             last: 0,
-            untracked: 0,
+            untracked: Topic {
+                name: Bytes::new(),
+                sequence: 0,
+            },
         }
     }
 
     /// The next event of this topic: where it comes from, and the topic as bytes that are shared by all events of it.
-    pub(crate) fn next(&mut self, topic: &str) -> (Origin, Bytes) {
-        let publisher = self.publisher;
-        let Some(place) = self.place(topic) else {
-            self.untracked += 1;
-            let origin = Origin {
-                publisher,
-                slot: 0,
-                sequence: self.untracked,
-            };
-            return (origin, Bytes::copy_from_slice(topic.as_bytes()));
-        };
-        self.last = place;
-        let topic = &mut self.topics[place];
-        topic.sequence += 1;
+    pub(crate) fn next(&mut self, topic: &str) -> (Origin, &Bytes) {
+        let place = self.place(topic);
         // Slots begin with 1.
+        let slot = place.map_or(0, |place| place as u16 + 1);
+        let topic = match place {
+            Some(place) => {
+                self.last = place;
+                &mut self.topics[place]
+            }
+            None => {
+                self.untracked.name = Bytes::copy_from_slice(topic.as_bytes());
+                &mut self.untracked
+            }
+        };
+        topic.sequence += 1;
         let origin = Origin {
-            publisher,
-            slot: place as u16 + 1,
+            publisher: self.publisher,
+            slot,
             sequence: topic.sequence,
         };
-        (origin, topic.name.clone())
+        (origin, &topic.name)
+    }
+
+    /// Takes the last number back: its event was not sent, and is not to be missed.
+    pub(crate) fn take_back(&mut self, slot: u16) {
+        if let Some(place) = usize::from(slot).checked_sub(1) {
+            self.topics[place].sequence -= 1;
+        }
     }
 
     /// Where the topic is, or is put; `None` when there is no slot left.
@@ -95,6 +105,16 @@ mod tests {
             [next("a"), next("b"), next("a"), next("a"), next("b")],
             [(1, 1), (2, 1), (1, 2), (1, 3), (2, 2)]
         );
+    }
+
+    #[test]
+    fn what_was_not_sent_leaves_no_gap() {
+        let mut sequencer = Sequencer::new(&SystemHost);
+        let first = sequencer.next("a").0;
+        sequencer.next("b");
+        sequencer.take_back(first.slot);
+        assert_eq!(sequencer.next("a").0, first);
+        assert_eq!(sequencer.next("b").0.sequence, 2);
     }
 
     #[test]

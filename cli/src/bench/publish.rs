@@ -1,4 +1,4 @@
-use super::work::{Payload, Sample, TOPIC, Work, now_ns, opaque};
+use super::work::{Payload, Sample, TOPIC, Work, now_ns, opaque, stamp};
 use crate::connection::Format;
 use crate::failure::Failure;
 use distbus::{Client, Codec, Json, MessagePack};
@@ -31,6 +31,7 @@ async fn send<C: Codec>(client: Client<C>, work: &Work) -> Result<(), Failure> {
         value: 0.0,
         note: "x".repeat(work.size),
     };
+    let mut bytes = opaque(work.size);
     for i in 0..work.events {
         let sent_ns = match work.rate {
             None => now_ns(),
@@ -49,7 +50,10 @@ async fn send<C: Codec>(client: Client<C>, work: &Work) -> Result<(), Failure> {
             }
         };
         match work.payload {
-            Payload::Bytes => client.emit(TOPIC, &opaque(work.size, sent_ns)).await?,
+            Payload::Bytes => {
+                stamp(&mut bytes, sent_ns);
+                client.emit(TOPIC, &bytes).await?
+            }
             Payload::Sample => {
                 (sample.sent_ns, sample.value) = (sent_ns, i as f64 * 0.5);
                 client.emit(TOPIC, &sample).await?

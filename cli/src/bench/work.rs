@@ -1,5 +1,5 @@
 use crate::connection::Connection;
-use bytes::Bytes;
+use bytes::BytesMut;
 use clap::ValueEnum;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -58,11 +58,13 @@ pub(crate) fn now_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Opaque bytes of that size, but at least the eight of the time they begin with.
-pub(crate) fn opaque(size: usize, sent_ns: u64) -> Bytes {
-    let mut bytes = vec![b'x'; size.max(8)];
+/// Opaque bytes of that size, but at least the eight of the time that [`stamp`] puts at their beginning.
+pub(crate) fn opaque(size: usize) -> BytesMut {
+    BytesMut::from_iter(std::iter::repeat_n(b'x', size.max(8)))
+}
+
+pub(crate) fn stamp(bytes: &mut [u8], sent_ns: u64) {
     bytes[..8].copy_from_slice(&sent_ns.to_be_bytes());
-    bytes.into()
 }
 
 /// When opaque bytes were sent; 0 for bytes that are not from a benchmark.

@@ -1,5 +1,5 @@
 use super::core::{ClosedBy, Core, Status, ended};
-use super::dispatch::Dispatcher;
+use super::delivery::delivery;
 use super::outbox::Order;
 use super::reader::Reader;
 use super::{Client, Handle, writer};
@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// How a transport is found for an endpoint when none was given.
@@ -226,25 +226,20 @@ fn start<C: Codec>(
         on_disrupt,
         ..
     } = settings;
-    let room = Arc::new(Semaphore::new(
-        limits.queue_bytes.min(Semaphore::MAX_PERMITS >> 1),
-    ));
     let core = Core::new(codec, host, endpoint.clone(), limits, peer, link.counters);
     let handshake = Arc::new(Notify::new());
-    // Few: what waits is bounded in bytes by `room`.
-    let (to_handlers, batches) = mpsc::channel(16);
+    let (delivery, handling) = delivery(&core);
     let reader = Reader {
         core: Arc::clone(&core),
         inbound: link.inbound,
-        to_handlers,
-        room,
+        delivery,
         handshake: Arc::clone(&handshake),
         pulse_ttl,
         pulse_limit,
     };
     let (close, closing) = oneshot::channel();
     let reader = tokio::spawn(reader.run());
-    let dispatcher = tokio::spawn(Dispatcher::new(Arc::clone(&core)).run(batches));
+    let dispatcher = tokio::spawn(handling.run());
     let writer = tokio::spawn(writer::run(Arc::clone(&core), link.outbound, closing));
     if let Some(call) = on_disrupt {
         let mut status = core.status.subscribe();

@@ -273,7 +273,7 @@ impl<C: Codec> Core<C> {
             .into());
         }
         loop {
-            self.outbox.send(probe.clone())?;
+            self.outbox.probe(&probe)?;
             let retry = (Instant::now() + RESEND).min(deadline);
             tokio::select! {
                 came = timeout_at(retry, &mut *echo) => match came {

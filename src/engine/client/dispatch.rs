@@ -1,6 +1,5 @@
 use super::core::Core;
 use super::incoming::Incoming;
-use super::reader::Batch;
 use super::table::{Route, To};
 use crate::codec::{Codec, Opened};
 use crate::engine::arena::make_room;
@@ -15,7 +14,6 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
-use tokio::sync::mpsc;
 
 /// Calls handlers and fills streams, an event after the other. The handlers of one event run together; the next event waits for
 /// them, unless they are detached.
@@ -29,7 +27,7 @@ pub(crate) struct Dispatcher<C> {
 
 impl<C: Codec> Dispatcher<C> {
     /// Events for which the table is held at most: `off` waits for no more.
-    const RUN: usize = 64;
+    pub(crate) const RUN: usize = 64;
 
     pub(crate) fn new(core: Arc<Core<C>>) -> Self {
         Self {
@@ -41,29 +39,26 @@ impl<C: Codec> Dispatcher<C> {
         }
     }
 
-    /// Until the reader is gone and what it had read is handled; then the streams end.
-    pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
-        while let Some(batch) = batches.recv().await {
-            let mut rest = &batch.frames[..];
-            while !rest.is_empty() {
-                let called = self.call(rest);
-                if !self.pending.is_empty() {
-                    self.pending.finish(&self.core, &rest[called - 1]).await;
-                }
-                rest = &rest[called..];
-            }
-        }
-        for stream in self.core.table().clear() {
-            stream.close();
+    /// Whether the last event left something to [`wait`](Self::wait) for.
+    pub(crate) fn has_to_wait(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Waits for the handlers of the last event, and for room in its streams.
+    pub(crate) async fn wait(&mut self) {
+        if self.has_to_wait() {
+            self.pending.finish(&self.core).await;
         }
     }
 
     /// Verifies events and calls everybody who wants them, up to the first that leaves something to wait for. How many that were.
-    fn call(&mut self, frames: &[Frame]) -> usize {
+    pub(crate) fn call(&mut self, frames: &[Frame]) -> usize {
         let core = &*self.core;
         // As long as this is held no route can be removed without being noticed.
         let _calling = core.calling.lock().unwrap_or_else(PoisonError::into_inner);
-        for (i, frame) in frames.iter().take(Self::RUN).enumerate() {
+        let mut done = Done::default();
+        let mut called = 0;
+        for frame in frames.iter().take(Self::RUN) {
             let Self {
                 arena,
                 gaps,
@@ -71,14 +66,34 @@ impl<C: Codec> Dispatcher<C> {
                 pending,
                 ..
             } = self;
-            if let Err(reason) = give(core, arena, gaps, directory, pending, frame) {
+            called += 1;
+            if let Err(reason) = give(core, arena, gaps, directory, pending, &mut done, frame) {
                 core.inbound.reject(reason, frame.topic());
             }
             if !pending.is_empty() {
-                return i + 1;
+                break;
             }
         }
-        frames.len().min(Self::RUN)
+        done.count(core);
+        called
+    }
+}
+
+/// What a run of events adds to the counters: they are shared, so each is touched once a run.
+#[derive(Default)]
+struct Done {
+    dispatched: u64,
+    unmatched: u64,
+    offered: u64,
+    delivered: u64,
+}
+
+impl Done {
+    fn count<C>(&self, core: &Core<C>) {
+        core.counters.offered.fetch_add(self.offered, Relaxed);
+        core.counters.delivered.fetch_add(self.delivered, Relaxed);
+        core.inbound.unmatched.fetch_add(self.unmatched, Relaxed);
+        core.inbound.dispatched.fetch_add(self.dispatched, Relaxed);
     }
 }
 
@@ -89,6 +104,7 @@ fn give<C: Codec>(
     gaps: &mut GapTracker,
     directory: &mut Directory<C>,
     pending: &mut Pending,
+    done: &mut Done,
     frame: &Frame,
 ) -> Result<(), Reject> {
     if !frame.is_intact() {
@@ -96,7 +112,7 @@ fn give<C: Codec>(
     }
     let Known { topic, routes } = directory.find(core, frame.topic()).ok_or(Reject::NotUtf8)?;
     if routes.is_empty() {
-        core.inbound.unmatched.fetch_add(1, Relaxed);
+        done.unmatched += 1;
         return Ok(());
     }
     make_room(arena, frame.body().len());
@@ -122,8 +138,9 @@ fn give<C: Codec>(
         match &route.to {
             To::Stream(queue) => pending.fills.push((Arc::clone(queue), incoming.event().clone())),
             To::Handler { handler, detached } => {
-                core.counters.offered.fetch_add(1, Relaxed);
+                done.offered += 1;
                 match handler.call(&incoming) {
+                    Called::Done(Ok(())) => done.delivered += 1,
                     Called::Done(ending) => settle(&core.counters, topic, ending),
                     Called::Later(call) if *detached => pending.spawns.push(call),
                     Called::Later(call) => pending.calls.push(call),
@@ -131,7 +148,10 @@ fn give<C: Codec>(
             }
         }
     }
-    core.inbound.dispatched.fetch_add(1, Relaxed);
+    if !pending.is_empty() {
+        pending.topic = Some(Arc::clone(topic));
+    }
+    done.dispatched += 1;
     Ok(())
 }
 
@@ -168,6 +188,8 @@ struct Pending {
     calls: Vec<BoxFuture<'static, Ending>>,
     spawns: Vec<BoxFuture<'static, Ending>>,
     fills: Vec<(Arc<Queue<Event>>, Event)>,
+    /// Of that event.
+    topic: Option<Arc<str>>,
 }
 
 impl Pending {
@@ -176,13 +198,13 @@ impl Pending {
     }
 
     /// Waits for the handlers of this event, and for room in its streams.
-    async fn finish<C>(&mut self, core: &Core<C>, frame: &Frame) {
-        let text = || String::from_utf8_lossy(frame.topic()).into_owned();
+    async fn finish<C>(&mut self, core: &Core<C>) {
+        let topic = self.topic.take().unwrap_or_default();
         for call in self.spawns.drain(..) {
             let Ok(permit) = Arc::clone(&core.detached).acquire_owned().await else {
                 return;
             };
-            let (counters, topic) = (Arc::clone(&core.counters), text());
+            let (counters, topic) = (Arc::clone(&core.counters), Arc::clone(&topic));
             tokio::spawn(async move {
                 settle(&counters, &topic, call.await);
                 drop(permit);
@@ -194,11 +216,11 @@ impl Pending {
         }
         if self.calls.len() == 1 {
             if let Some(call) = self.calls.pop() {
-                settle(&core.counters, &text(), call.await);
+                settle(&core.counters, &topic, call.await);
             }
         } else if !self.calls.is_empty() {
             for ending in join_all(self.calls.drain(..)).await {
-                settle(&core.counters, &text(), ending);
+                settle(&core.counters, &topic, ending);
             }
         }
     }

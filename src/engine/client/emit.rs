@@ -78,9 +78,16 @@ impl<C: Codec> Client<C> {
             .check(topic)
             .and_then(|()| payload::encode(&self.core().codec, value, &mut payload).map_err(Error::from));
         async move {
-            let done = match kind {
-                Ok(kind) => self.send(topic, Some(&payload), kind, identity).await,
-                Err(error) => Err(error),
+            let draft = Draft {
+                topic,
+                data: Some(&payload),
+                kind: kind?,
+                identity,
+            };
+            let (outbox, largest) = (&self.core().outbox, self.core().limits.event_bytes);
+            let done = match outbox.try_emit(&draft, largest) {
+                Some(done) => done,
+                None => outbox.emit(&draft, largest).await,
             };
             if payload.capacity() <= SCRATCH_KEPT {
                 SCRATCH.set(payload);
@@ -131,18 +138,14 @@ impl<C: Codec> Client<C> {
         kind: PayloadKind,
         identity: Option<(EventId, Timestamp)>,
     ) -> Result<EventId, Error> {
-        let core = self.core();
-        core.outbox
-            .emit(
-                Draft {
-                    topic,
-                    data,
-                    kind,
-                    identity,
-                },
-                core.limits.event_bytes,
-            )
-            .await
+        let (outbox, largest) = (&self.core().outbox, self.core().limits.event_bytes);
+        let draft = Draft {
+            topic,
+            data,
+            kind,
+            identity,
+        };
+        outbox.emit(&draft, largest).await
     }
 
     /// A barrier: returns when the broker has relayed all that this client had emitted.

@@ -1,8 +1,10 @@
 //! One connection to a broker.
 
 mod builder;
+mod bundle;
 mod close;
 mod core;
+mod delivery;
 mod dispatch;
 mod emit;
 mod handlers;

@@ -1,10 +1,10 @@
+use super::bundle::Bundle;
 use crate::codec::{Codec, Envelope, PayloadKind};
-use crate::engine::arena::make_room;
 use crate::engine::error::Error;
 use crate::engine::host::Host;
 use crate::engine::sequencer::Sequencer;
 use crate::{EventId, Timestamp};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use distbus_transport::{Frame, TransportError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
@@ -23,13 +23,18 @@ pub(crate) struct Outbox<C> {
 
 struct State {
     sequencer: Sequencer,
-    /// Bodies are written here and split off, so that events share allocations.
-    arena: BytesMut,
-    frames: Vec<Frame>,
-    bytes: usize,
+    bundle: Bundle,
+    /// Frames in the bundle that are not events.
+    probes: usize,
     orders: Vec<Order>,
     emitted: u64,
     closed: bool,
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.bundle.len() == 0 && self.orders.is_empty()
+    }
 }
 
 /// Anything for the outbound half but events. Orders go before the events that are queued with them: a
@@ -52,7 +57,8 @@ pub(crate) struct Draft<'a> {
 /// What [`Outbox::wait`] brings.
 #[derive(Default)]
 pub(crate) struct Load {
-    pub(crate) frames: Vec<Frame>,
+    pub(crate) bundle: Bundle,
+    pub(crate) probes: usize,
     pub(crate) orders: Vec<Order>,
     pub(crate) closed: bool,
 }
@@ -64,9 +70,8 @@ impl<C: Codec> Outbox<C> {
     pub(crate) fn new(codec: C, host: Arc<dyn Host>) -> Self {
         let state = State {
             sequencer: Sequencer::new(&*host),
-            arena: BytesMut::new(),
-            frames: Vec::new(),
-            bytes: 0,
+            bundle: Bundle::default(),
+            probes: 0,
             orders: Vec::new(),
             emitted: 0,
             closed: false,
@@ -85,63 +90,57 @@ impl<C: Codec> Outbox<C> {
     }
 
     /// Seals an event and queues it; waits for room. Cancel-safe: until it returns nothing is queued.
-    pub(crate) async fn emit(&self, draft: Draft<'_>, largest: usize) -> Result<EventId, Error> {
+    pub(crate) async fn emit(&self, draft: &Draft<'_>, largest: usize) -> Result<EventId, Error> {
         loop {
-            if let Some(done) = self.try_emit(&draft, largest) {
-                return done;
-            }
             let space = self.space.notified();
             tokio::pin!(space);
             space.as_mut().enable();
-            if let Some(done) = self.try_emit(&draft, largest) {
+            if let Some(done) = self.try_emit(draft, largest) {
                 return done;
             }
             space.await;
         }
     }
 
-    /// `None` when there is no room.
-    fn try_emit(&self, draft: &Draft<'_>, largest: usize) -> Option<Result<EventId, Error>> {
+    /// As [`emit`](Self::emit); `None` when there is no room.
+    pub(crate) fn try_emit(&self, draft: &Draft<'_>, largest: usize) -> Option<Result<EventId, Error>> {
         let mut state = self.lock();
         if state.closed {
             return Some(Err(Error::Closed));
         }
-        if state.bytes >= Self::HIGH_WATER {
+        if state.bundle.cost() >= Self::HIGH_WATER {
             return None;
         }
         let state = &mut *state;
-        let (name, id, timestamp) = match &draft.identity {
-            Some((id, timestamp)) => (
-                Bytes::copy_from_slice(draft.topic.as_bytes()),
-                id.clone(),
-                *timestamp,
-            ),
+        let idle = state.is_idle();
+        let own;
+        let (name, id, timestamp, slot) = match &draft.identity {
+            Some((id, timestamp)) => {
+                own = Bytes::copy_from_slice(draft.topic.as_bytes());
+                (&own, id.clone(), *timestamp, 0)
+            }
             None => {
                 let (origin, name) = state.sequencer.next(draft.topic);
-                (name, origin.id(), self.host.now())
+                (name, origin.id(), self.host.now(), origin.slot)
             }
         };
         let Draft {
             topic, data, kind, ..
         } = *draft;
         // What the text of a payload can take up, the envelope, and some room so that the codec does not have to grow it.
-        make_room(
-            &mut state.arena,
-            4 * data.map_or(0, <[u8]>::len) + topic.len() + 512,
-        );
-        self.codec.write_event(
-            &Envelope {
-                topic,
-                data,
-                kind,
-                id: &id,
-                timestamp,
-            },
-            &mut state.arena,
-        );
-        if state.arena.len() > largest {
-            let size = state.arena.len();
-            state.arena.clear();
+        let expected = 4 * data.map_or(0, <[u8]>::len) + topic.len() + 512;
+        let envelope = Envelope {
+            topic,
+            data,
+            kind,
+            id: &id,
+            timestamp,
+        };
+        let size = state
+            .bundle
+            .write(expected, |body| self.codec.write_event(&envelope, body));
+        if size > largest {
+            state.sequencer.take_back(slot);
             return Some(Err(TransportError::TooLarge {
                 what: "event",
                 size,
@@ -149,28 +148,30 @@ impl<C: Codec> Outbox<C> {
             }
             .into()));
         }
+        state.bundle.seal(name);
         state.emitted += 1;
-        let body = state.arena.split().freeze();
-        self.push(state, Frame::sealed(name, body));
-        Some(Ok(id))
-    }
-
-    fn push(&self, state: &mut State, frame: Frame) {
-        let idle = state.frames.is_empty() && state.orders.is_empty();
-        state.bytes += frame.cost();
-        state.frames.push(frame);
         if idle {
             self.work.notify_one();
         }
+        Some(Ok(id))
     }
 
-    /// Queues a frame as it is, without waiting: for probes, of which there are few.
-    pub(crate) fn send(&self, frame: Frame) -> Result<(), Error> {
+    /// Queues a probe, without waiting: there are few.
+    pub(crate) fn probe(&self, frame: &Frame) -> Result<(), Error> {
         let mut state = self.lock();
         if state.closed {
             return Err(Error::Closed);
         }
-        self.push(&mut state, frame);
+        let idle = state.is_idle();
+        let body = frame.body();
+        state
+            .bundle
+            .write(body.len(), |out| out.extend_from_slice(body));
+        state.bundle.seal(frame.topic());
+        state.probes += 1;
+        if idle {
+            self.work.notify_one();
+        }
         Ok(())
     }
 
@@ -196,10 +197,10 @@ impl<C: Codec> Outbox<C> {
         loop {
             {
                 let mut state = self.lock();
-                if !state.frames.is_empty() || !state.orders.is_empty() || state.closed {
-                    std::mem::swap(&mut state.frames, &mut load.frames);
+                if !state.is_idle() || state.closed {
+                    std::mem::swap(&mut state.bundle, &mut load.bundle);
                     std::mem::swap(&mut state.orders, &mut load.orders);
-                    state.bytes = 0;
+                    load.probes = std::mem::take(&mut state.probes);
                     load.closed = state.closed;
                     drop(state);
                     self.space.notify_waiters();
@@ -213,6 +214,6 @@ impl<C: Codec> Outbox<C> {
     /// Events taken so far, and those that still wait.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let state = self.lock();
-        (state.emitted, state.frames.len() as u64)
+        (state.emitted, (state.bundle.len() - state.probes) as u64)
     }
 }

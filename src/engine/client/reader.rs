@@ -1,4 +1,5 @@
-use super::core::{ClosedBy, Core, ended, ended_by_user};
+use super::core::{ClosedBy, Core, ended};
+use super::delivery::Delivery;
 use crate::codec::Codec;
 use crate::engine::liveness::Liveness;
 use crate::engine::topic::{CLOSE, HANDSHAKE, PROBE_PREFIX, PULSE, RESERVED_PREFIX};
@@ -6,22 +7,15 @@ use distbus_transport::{ClientInbound, ClientInbox, ClientSignal, Frame, Reject}
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval_at};
 
-/// Frames on their way to the handlers, with the room that they take up.
-pub(crate) struct Batch {
-    pub(crate) frames: Vec<Frame>,
-    _room: OwnedSemaphorePermit,
-}
-
-/// Owns the inbound half. Looks after what concerns the client itself at once, whatever the handlers are doing; hands all else to the
-/// dispatcher, and stops reading when that one is behind: the broker then sees a slow consumer.
+/// Owns the inbound half. Looks after what concerns the client itself at once, whatever the handlers are doing; delivers all else,
+/// and stops reading when the handlers are too far behind: the broker then sees a slow consumer.
 pub(crate) struct Reader<C> {
     pub(crate) core: Arc<Core<C>>,
     pub(crate) inbound: Box<dyn ClientInbound>,
-    pub(crate) to_handlers: mpsc::Sender<Batch>,
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) delivery: Delivery<C>,
     pub(crate) handshake: Arc<Notify>,
     pub(crate) pulse_ttl: Duration,
     pub(crate) pulse_limit: u32,
@@ -57,7 +51,7 @@ impl<C: Codec> Reader<C> {
                 }
             }
             let closed = self.take_own(&mut inbox.frames);
-            if !inbox.frames.is_empty() && self.hand_over(&mut inbox.frames).await.is_none() {
+            if !inbox.frames.is_empty() && self.delivery.deliver(&mut inbox.frames).await.is_none() {
                 return;
             }
             if closed {
@@ -101,20 +95,5 @@ impl<C: Codec> Reader<C> {
             true
         });
         closed
-    }
-
-    async fn hand_over(&mut self, frames: &mut Vec<Frame>) -> Option<()> {
-        let cost: usize = frames.iter().map(Frame::cost).sum();
-        let most = self.core.limits.queue_bytes.min(Semaphore::MAX_PERMITS >> 1);
-        let permits = u32::try_from(cost.min(most)).unwrap_or(u32::MAX);
-        let mut status = self.core.status.subscribe();
-        tokio::select! {
-            room = Arc::clone(&self.room).acquire_many_owned(permits) => {
-                let batch = Batch { frames: std::mem::take(frames), _room: room.ok()? };
-                self.to_handlers.send(batch).await.ok()
-            }
-            // The user closed while the handlers were behind: what they have not got is reported as undelivered.
-            () = ended_by_user(&mut status) => None,
-        }
     }
 }

@@ -1,7 +1,6 @@
 use super::core::{ClosedBy, Core};
 use super::outbox::{Load, Order};
 use crate::codec::Codec;
-use crate::engine::topic::PROBE_PREFIX;
 use distbus_transport::{ClientOutbound, CloseReport, Frame, TransportError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,7 +19,7 @@ pub(crate) async fn run<C: Codec>(
     mut outbound: Box<dyn ClientOutbound>,
     mut close: oneshot::Receiver<Instant>,
 ) -> CloseReport {
-    let mut load = Load::default();
+    let (mut load, mut frames) = (Load::default(), Vec::new());
     let mut unsent = 0;
     let mut burst = false;
     let deadline = loop {
@@ -30,7 +29,9 @@ pub(crate) async fn run<C: Codec>(
             (0..GIVE_WAY).for_each(|_| std::thread::yield_now());
         }
         core.outbox.wait(&mut load).await;
-        burst = load.frames.len() > 1;
+        let events = (load.bundle.len() - load.probes) as u64;
+        load.bundle.unpack(&mut frames);
+        burst = frames.len() > 1;
         for order in load.orders.drain(..) {
             obey(&mut *outbound, order).await;
         }
@@ -39,9 +40,9 @@ pub(crate) async fn run<C: Codec>(
         } else {
             None
         };
-        if !load.frames.is_empty() {
-            unsent += push(&core, &mut *outbound, &load.frames, deadline).await;
-            load.frames.clear();
+        if !frames.is_empty() {
+            unsent += push(&core, &mut *outbound, &frames, events, deadline).await;
+            frames.clear();
         }
         if let Some(deadline) = deadline {
             break deadline;
@@ -66,18 +67,14 @@ async fn obey(outbound: &mut dyn ClientOutbound, order: Order) {
     }
 }
 
-/// Sends a batch; how many of its events it could not.
+/// Sends a batch that holds so many events, and otherwise probes; how many events it could not send.
 async fn push<C: Codec>(
     core: &Core<C>,
     outbound: &mut dyn ClientOutbound,
     frames: &[Frame],
+    events: u64,
     deadline: Option<Instant>,
 ) -> u64 {
-    // Probes are not events.
-    let events = frames
-        .iter()
-        .filter(|frame| !frame.topic().starts_with(PROBE_PREFIX.as_bytes()))
-        .count() as u64;
     let pushed = match deadline {
         None => outbound.push(frames).await,
         Some(deadline) => {

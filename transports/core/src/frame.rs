@@ -65,7 +65,12 @@ impl Frame {
 
     /// The bytes of topic, body and checksum: what queues and limits count.
     pub fn cost(&self) -> usize {
-        self.topic.len() + self.body.len() + size_of::<u32>()
+        Self::cost_of(self.topic.len(), self.body.len())
+    }
+
+    /// The [`cost`](Self::cost) of a frame whose topic and body have so many bytes.
+    pub const fn cost_of(topic: usize, body: usize) -> usize {
+        topic + body + size_of::<u32>()
     }
 }
 

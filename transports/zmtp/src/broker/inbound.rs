@@ -145,9 +145,14 @@ impl ZmtpBrokerInbound {
             }
         }
         let scratch = &mut self.scratch;
-        while frames.len() < bound && !self.hot.is_empty() {
+        let before = frames.len();
+        let enough = |frames: &Vec<Frame>, scratch: &Scratch| {
+            frames.len() >= bound || frames.len() > before && scratch.is_full()
+        };
+        while !self.hot.is_empty() && !enough(frames, scratch) {
+            let mut read = 0;
             self.hot.retain(|&id| {
-                if frames.len() >= bound {
+                if enough(frames, scratch) {
                     return true;
                 }
                 let Some(pull) = pulls.get(id) else {
@@ -159,12 +164,17 @@ impl ZmtpBrokerInbound {
                 bell.reset();
                 let mut cx = Context::from_waker(waker);
                 match pull.reader.poll_events(&mut cx, scratch, frames, &hub.counters) {
-                    Poll::Ready(Ok(())) => return true,
+                    Poll::Ready(Ok(())) => {
+                        read += 1;
+                        return true;
+                    }
                     Poll::Pending => pull.listed = false,
                     Poll::Ready(Err(end)) => over(hub, &mut pulls, id, &end),
                 }
                 false
             });
+            // Whoever was not read this time is the first the next time.
+            self.hot.rotate_left(read);
         }
     }
 

@@ -50,7 +50,11 @@ impl ZmtpClientInbound {
             if standing == Standing::Closed {
                 self.reader = None;
             }
-            while let Some(reader) = self.reader.as_mut().filter(|_| inbox.frames.len() < bound) {
+            while let Some(reader) = self.reader.as_mut() {
+                let some = inbox.frames.len() > before.0;
+                if inbox.frames.len() >= bound || some && self.scratch.is_full() {
+                    break;
+                }
                 match reader.poll_events(cx, &mut self.scratch, &mut inbox.frames, &line.counters) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Pending => break,

@@ -33,6 +33,11 @@ impl Scratch {
         // A refusal means that frames still live in it; the room behind them is used then.
         let _ = self.buffer.try_reclaim(BUFFER);
     }
+
+    /// Whether the next read would need another buffer: what has been read had better be dealt with first, while the cache has it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.buffer.capacity() - self.buffer.len() < READ + SMALL
+    }
 }
 
 /// The receiving side of a connection that carries events: many at a read.
