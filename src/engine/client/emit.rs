@@ -1,5 +1,5 @@
 use super::Client;
-use super::outbox::Draft;
+use super::outbox::{Draft, Refused};
 use crate::codec::{Codec, PayloadKind};
 use crate::engine::error::Error;
 use crate::engine::event::Event;
@@ -76,18 +76,20 @@ impl<C: Codec> Client<C> {
         payload.clear();
         let kind = self
             .check(topic)
-            .and_then(|()| payload::encode(&self.core().codec, value, &mut payload).map_err(Error::from));
+            .and_then(|()| payload::encode(&self.core().codec, value, &mut payload).map_err(Error::from))
+            .map_err(Box::new);
         async move {
             let draft = Draft {
                 topic,
                 data: Some(&payload),
-                kind: kind?,
+                kind: kind.map_err(|error| *error)?,
                 identity,
             };
             let (outbox, largest) = (&self.core().outbox, self.core().limits.event_bytes);
             let done = match outbox.try_emit(&draft, largest) {
-                Some(done) => done,
-                None => outbox.emit(&draft, largest).await,
+                Ok(id) => Ok(id),
+                Err(Refused::For(error)) => Err(*error),
+                Err(Refused::Full) => outbox.emit(&draft, largest).await,
             };
             if payload.capacity() <= SCRATCH_KEPT {
                 SCRATCH.set(payload);

@@ -54,6 +54,13 @@ pub(crate) struct Draft<'a> {
     pub(crate) identity: Option<(EventId, Timestamp)>,
 }
 
+/// Why an event was not queued. Small, since it is moved about for every one that is.
+pub(crate) enum Refused {
+    /// There is no room just now.
+    Full,
+    For(Box<Error>),
+}
+
 /// What [`Outbox::wait`] brings.
 #[derive(Default)]
 pub(crate) struct Load {
@@ -95,21 +102,22 @@ impl<C: Codec> Outbox<C> {
             let space = self.space.notified();
             tokio::pin!(space);
             space.as_mut().enable();
-            if let Some(done) = self.try_emit(draft, largest) {
-                return done;
+            match self.try_emit(draft, largest) {
+                Ok(id) => return Ok(id),
+                Err(Refused::For(error)) => return Err(*error),
+                Err(Refused::Full) => space.await,
             }
-            space.await;
         }
     }
 
-    /// As [`emit`](Self::emit); `None` when there is no room.
-    pub(crate) fn try_emit(&self, draft: &Draft<'_>, largest: usize) -> Option<Result<EventId, Error>> {
+    /// As [`emit`](Self::emit), but does not wait.
+    pub(crate) fn try_emit(&self, draft: &Draft<'_>, largest: usize) -> Result<EventId, Refused> {
         let mut state = self.lock();
         if state.closed {
-            return Some(Err(Error::Closed));
+            return Err(Refused::For(Error::Closed.into()));
         }
         if state.bundle.cost() >= Self::HIGH_WATER {
-            return None;
+            return Err(Refused::Full);
         }
         let state = &mut *state;
         let idle = state.is_idle();
@@ -141,19 +149,19 @@ impl<C: Codec> Outbox<C> {
             .write(expected, |body| self.codec.write_event(&envelope, body));
         if size > largest {
             state.sequencer.take_back(slot);
-            return Some(Err(TransportError::TooLarge {
+            let error = TransportError::TooLarge {
                 what: "event",
                 size,
                 limit: largest,
-            }
-            .into()));
+            };
+            return Err(Refused::For(Error::from(error).into()));
         }
         state.bundle.seal(name);
         state.emitted += 1;
         if idle {
             self.work.notify_one();
         }
-        Some(Ok(id))
+        Ok(id)
     }
 
     /// Queues a probe, without waiting: there are few.
