@@ -29,8 +29,10 @@ use uuid::Uuid;
 pub struct EventId(Repr);
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+// Words throughout, the tag as well: ids are moved about for every event, and a processor waits where what was written in one width is read in
+// another.
+#[repr(u64)]
 enum Repr {
-    /// In two words: ids are moved about for every event, and words move quicker than sixteen bytes behind a tag.
     Uuid(u64, u64),
     Text(Arc<str>),
 }
