@@ -4,11 +4,15 @@ use crate::net::outlet::{Offer, Outlet};
 use distbus_transport::{Frame, SlowConsumer};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 /// Topics whose subscribers are remembered; more and all are forgotten.
 const REMEMBERED: usize = 4096;
+
+/// How long a subscriber with a long queue is waited for before more is read.
+const EASE: Duration = Duration::from_millis(5);
 
 /// Gives frames to the subscribers that want them: encodes each once, finds out who wants a topic once, and
 /// hands each subscriber all of a chunk at once.
@@ -22,6 +26,7 @@ pub(crate) struct Fanout {
     /// The lanes that have spans.
     touched: Vec<u32>,
     blocked: Vec<u32>,
+    crowded: Vec<u32>,
 }
 
 #[derive(Default)]
@@ -66,6 +71,7 @@ impl Fanout {
             lanes: Vec::new(),
             touched: Vec::new(),
             blocked: Vec::new(),
+            crowded: Vec::new(),
         }
     }
 
@@ -168,18 +174,48 @@ impl Fanout {
                 Some(outlet) => {
                     if outlet.offer(&self.chunk, spans) == Offer::Blocked {
                         self.blocked.push(id);
+                    } else if matches!(policy, SlowConsumer::Block(_)) && outlet.is_crowded(1) {
+                        self.crowded.push(id);
                     }
                 }
                 None => spans.clear(),
             }
         }
-        if let (false, SlowConsumer::Block(time)) = (self.blocked.is_empty(), policy) {
-            self.wait(time, room).await;
+        if let SlowConsumer::Block(time) = policy {
+            if !self.blocked.is_empty() {
+                self.wait(time, room).await;
+            }
+            if !self.crowded.is_empty() {
+                self.ease(time.min(EASE), room).await;
+            }
+        }
+    }
+
+    /// Lets subscribers with long queues catch up, for a moment: who reads at all does, and memory stays small. Who does not is not waited
+    /// for again until its queue is full.
+    #[cold]
+    async fn ease(&mut self, time: Duration, room: &Notify) {
+        let deadline = Instant::now() + time;
+        let mut in_time = true;
+        while !self.crowded.is_empty() {
+            self.crowded.retain(|&id| {
+                let Some(outlet) = &self.lanes[id as usize].outlet else {
+                    return false;
+                };
+                if !in_time {
+                    outlet.stop_waiting();
+                }
+                // Half, so that a pause is worth its while.
+                in_time && outlet.is_crowded(2)
+            });
+            if !self.crowded.is_empty() {
+                in_time = timeout_at(deadline, room.notified()).await.is_ok();
+            }
         }
     }
 
     #[cold]
-    async fn wait(&mut self, time: std::time::Duration, room: &Notify) {
+    async fn wait(&mut self, time: Duration, room: &Notify) {
         let deadline = Instant::now() + time;
         while !self.blocked.is_empty() {
             let in_time = timeout_at(deadline, room.notified()).await.is_ok();

@@ -33,6 +33,8 @@ struct State {
     lagging: bool,
     /// A publisher waits for room here.
     room_wanted: bool,
+    /// It has been waited for while its queue was long, in vain.
+    waited_for: bool,
     /// The connection's task knows that there is a backlog.
     draining: bool,
     /// Bytes from the queue that the socket has taken, whoever wrote them.
@@ -66,6 +68,7 @@ impl Outlet {
                 queue: WireQueue::default(),
                 lagging: false,
                 room_wanted: false,
+                waited_for: false,
                 draining: false,
                 taken: 0,
             }),
@@ -113,6 +116,26 @@ impl Outlet {
             return self.broken(state, spans);
         }
         self.enqueue(state, chunk, spans)
+    }
+
+    /// Whether it is worth while to wait a little before there is more to send: the queue is long, or longer than that part of it, and nobody has
+    /// waited in vain since it became so.
+    pub(crate) fn is_crowded(&self, part: usize) -> bool {
+        let mut state = self.lock();
+        state.room_wanted = state.queue.bytes() > self.crowd() / part && !state.waited_for;
+        state.room_wanted
+    }
+
+    /// It was waited for in vain: not again until its queue has been short.
+    pub(crate) fn stop_waiting(&self) {
+        let mut state = self.lock();
+        state.room_wanted = false;
+        state.waited_for = true;
+    }
+
+    /// A queue above so many bytes is long. What waits in a short one is still in the processor's cache when it is sent.
+    fn crowd(&self) -> usize {
+        (self.limit / 2).min(1 << 20)
     }
 
     /// The block deadline has passed for what is left in `spans`.
@@ -391,6 +414,7 @@ impl Outlet {
         if state.queue.is_empty() {
             state.lagging = false;
         }
+        state.waited_for &= state.queue.bytes() > self.crowd();
         if taken > 0 && std::mem::take(&mut state.room_wanted) {
             self.room.notify_one();
         }
