@@ -36,7 +36,7 @@ enum Kind {
 /// A broker that runs, and where.
 pub(super) struct Serving {
     pub(super) program: Program,
-    endpoint: String,
+    pub(super) endpoint: String,
 }
 
 impl Contestant {

@@ -21,6 +21,7 @@ mod usage;
 mod work;
 
 use crate::failure::Failure;
+use sweep::Sweep;
 
 /// Measure the bus on this machine: standard cases, each with a broker, publishers and subscribers as processes of their own
 ///
@@ -37,7 +38,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     role: Option<Role>,
     #[command(flatten)]
-    sweep: sweep::Args,
+    sweep: Sweep,
 }
 
 #[derive(clap::Subcommand)]

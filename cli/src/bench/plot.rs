@@ -72,7 +72,8 @@ fn draw(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
         let area = SVGBackend::with_string(&mut svg, (width as u32, HEIGHT as u32)).into_drawing_area();
         area.fill(&WHITE)?;
         let text = |size: i32, across: HPos| {
-            let style = TextStyle::from(("sans-serif", size).into_font()).color(&INK);
+            // It takes a size for the height of a line, which is that much more than the font's.
+            let style = TextStyle::from(("sans-serif", f64::from(size) * 1.24).into_font()).color(&INK);
             style.pos(Pos::new(across, VPos::Center))
         };
         let say = |what: String, place: (i32, i32), size: i32, across: HPos| {

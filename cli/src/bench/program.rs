@@ -16,6 +16,7 @@ const END: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Voice {
     Stdout,
+    #[cfg(feature = "peers")]
     Stderr,
 }
 
@@ -51,6 +52,7 @@ impl Program {
                 tokio::spawn(each_line(stdout, hear));
                 tokio::spawn(each_line(stderr, note));
             }
+            #[cfg(feature = "peers")]
             Voice::Stderr => {
                 tokio::spawn(each_line(stderr, hear));
                 tokio::spawn(each_line(stdout, note));

@@ -30,6 +30,8 @@ impl Run {
     /// Starts a broker, subscribers and publishers, each a process; returns when all are done and gone.
     pub(super) async fn of(contestant: &Contestant, case: &Case, events: u64) -> Result<Self, Failure> {
         let mut broker = contestant.serve().await?;
+        let (case_name, program, endpoint) = (case.name, contestant.name, &broker.endpoint);
+        tracing::info!(case = case_name, program, events, endpoint, "a run begins");
         let mut subscribers = Vec::new();
         for _ in 0..case.subscribers {
             subscribers.push(contestant.role("sub", &broker, case, events)?);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// What to measure, and how to show it.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(super) struct Sweep {
     /// Only this case; may be given several times
     #[arg(long = "case", value_name = "NAME", value_parser = Case::parser())]
     cases: Vec<Case>,
@@ -45,7 +45,7 @@ pub(super) struct Args {
     python: PathBuf,
 }
 
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
+pub(super) async fn run(args: Sweep) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     // Whoever is still running is killed when the sweep is dropped.
     tokio::select! {
@@ -54,7 +54,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-async fn sweep(args: &Args) -> Result<(), Failure> {
+async fn sweep(args: &Sweep) -> Result<(), Failure> {
     let cases: Vec<Case> = CASES
         .into_iter()
         .filter(|case| args.cases.is_empty() || args.cases.contains(case))
@@ -91,7 +91,7 @@ async fn sweep(args: &Args) -> Result<(), Failure> {
 }
 
 /// Every run of every case, and in each run one program after the other, so that noise hits all of them.
-async fn measure(args: &Args, cases: &[Case], report: &mut Report) -> Result<(), Failure> {
+async fn measure(args: &Sweep, cases: &[Case], report: &mut Report) -> Result<(), Failure> {
     let programs = report.programs.clone();
     let jobs: Vec<(&Case, &Contestant)> = cases
         .iter()

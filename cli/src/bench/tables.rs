@@ -15,7 +15,7 @@ pub(super) fn sweep(report: &Report) -> String {
     let mut table = framed();
     let mut header = vec!["case".to_owned(), ours.to_owned()];
     for peer in peers {
-        header.extend([peer.name.to_owned(), format!("× {}", peer.name)]);
+        header.extend([peer.name.to_owned(), "×".to_owned()]);
     }
     table.set_header(header);
     for case in report.cases() {
@@ -24,7 +24,10 @@ pub(super) fn sweep(report: &Report) -> String {
             .find(|one| one.name == case)
             .map_or("", |case| case.what);
         let own = report.row(case, ours);
-        let mut cells = vec![format!("{case}\n{what}"), own.map_or_else(none, cell)];
+        let mut cells = vec![
+            format!("{case}\n{}", what.replace(", ", ",\n")),
+            own.map_or_else(none, cell),
+        ];
         for peer in peers {
             let theirs = report.row(case, peer.name);
             let times = own.zip(theirs).and_then(|(own, theirs)| own.times(theirs));
@@ -38,17 +41,23 @@ pub(super) fn sweep(report: &Report) -> String {
         .iter()
         .map(|program| format!("{} {}", program.name, program.version))
         .collect();
-    let runs = match report.runs {
+    let mut notes = vec![match report.runs {
         1 => "One run.".to_owned(),
-        runs => format!("Medians of {runs} runs, in brackets the lowest and the highest."),
-    };
-    format!(
-        "{table}\n{runs} Each broker, publisher and subscriber is a process of its own, on the loopback interface, transport {}.\n\
-         Machine: {}. Programs: {}.",
-        report.transport,
+        runs => format!("The medians of {runs} runs, and below them the lowest and the highest."),
+    }];
+    if report.rows.iter().any(|row| row.broker_cpu_us.is_some()) {
+        notes.push("cpu: the broker's, for each event; with it the most memory it had.".into());
+    }
+    if !peers.is_empty() {
+        notes.push(format!("×: how many times as fast {ours} is, by rate or by p50."));
+    }
+    notes.push(format!(
+        "All on this machine: {}; each broker, publisher and subscriber a process of its own; transport {}; {}.",
         report.machine,
-        programs.join(", "),
-    )
+        report.transport,
+        programs.join(", ")
+    ));
+    format!("{table}\n{}", notes.join("\n"))
 }
 
 /// The table of `bench local`.
@@ -79,27 +88,28 @@ fn none() -> String {
 }
 
 fn cell(row: &Row) -> String {
+    let range = |lowest: String, highest: String| match row.runs {
+        1 => None,
+        _ => Some(format!("{lowest}–{highest}")),
+    };
     let mut lines = Vec::new();
     match (row.p50, row.p99, row.p999, row.max) {
         (Some(p50), Some(p99), Some(p999), Some(max)) => {
-            let range = match (row.p50_min, row.p50_max) {
-                (Some(min), Some(max)) if row.runs > 1 => format!(" ({min}–{max})"),
-                _ => String::new(),
-            };
-            lines.push(format!("p50 {p50} µs{range}"));
-            lines.push(format!("p99 {p99}, p99.9 {p999}, max {max} µs"));
+            lines.push(format!("p50 {p50} µs"));
+            if let (Some(min), Some(max)) = (row.p50_min, row.p50_max) {
+                lines.extend(range(min.to_string(), max.to_string()));
+            }
+            lines.push(format!("p99 {p99}, p99.9 {p999},"));
+            lines.push(format!("max {max} µs"));
         }
         _ => {
-            let range = match row.runs {
-                1 => String::new(),
-                _ => format!(" ({}–{})", short(row.rate_min), short(row.rate_max)),
-            };
-            lines.push(format!("{}/s{range}", short(row.rate)));
+            lines.push(format!("{}/s", short(row.rate)));
+            lines.extend(range(short(row.rate_min), short(row.rate_max)));
         }
     }
     if let (Some(cpu), Some(peak)) = (row.broker_cpu_us, row.broker_peak_bytes) {
         let peak = peak as f64 / f64::from(1 << 20);
-        lines.push(format!("broker {cpu:.2} µs each, {peak:.0} MiB"));
+        lines.push(format!("cpu {cpu:.2} µs, {peak:.0} MiB"));
     }
     if row.lost > 0 {
         lines.push(format!("LOST {} of {}", row.lost, row.lost + row.delivered));
