@@ -42,6 +42,12 @@ async fn every_case_delivers_all() {
     let at = |name: &str| latency[name].as_u64().expect("a time in microseconds");
     assert_eq!(latency["case"], "latency");
     assert!(at("p50") <= at("p99") && at("p99") <= at("max"), "{latency}");
+    let build = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    assert_eq!(report["machine"]["build"], build, "{report}");
     let cores = report["machine"]["cores"].as_u64();
     assert!(cores.is_some_and(|cores| cores > 0), "{report}");
 }

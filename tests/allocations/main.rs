@@ -253,7 +253,7 @@ fn the_whole_way_over_sockets() {
         "64 bytes as MessagePack",
         MessagePack,
         Bytes::from_static(&[7; 64]),
-        1.03,
+        1.05,
     );
     whole("a struct as Json", Json, sample(), 1.12);
 }

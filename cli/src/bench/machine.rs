@@ -8,6 +8,8 @@ pub(super) struct Machine {
     processor: String,
     /// Processors that programs can use at once.
     cores: usize,
+    /// How this program was built; nobody should compare the figures of a debug build.
+    build: &'static str,
 }
 
 impl Machine {
@@ -17,6 +19,11 @@ impl Machine {
             os,
             processor,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            build: if cfg!(debug_assertions) {
+                "debug"
+            } else {
+                "release"
+            },
         }
     }
 }

@@ -4,7 +4,7 @@ use super::case::CASES;
 use super::local::LocalReport;
 use super::report::Report;
 use super::row::Row;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table, TableStyle, presets};
 
 /// The table of a sweep, a column for each program, and what there is to know about it.
 pub(super) fn sweep(report: &Report) -> String {
@@ -12,7 +12,7 @@ pub(super) fn sweep(report: &Report) -> String {
         Some((ours, peers)) => (ours.name, peers),
         None => return String::new(),
     };
-    let mut table = framed();
+    let mut table = framed(presets::UTF8_FULL);
     let mut header = vec!["case".to_owned(), ours.to_owned()];
     for peer in peers {
         header.extend([peer.name.to_owned(), "×".to_owned()]);
@@ -62,7 +62,7 @@ pub(super) fn sweep(report: &Report) -> String {
 
 /// The table of `bench local`.
 pub(super) fn local(report: &LocalReport) -> String {
-    let mut table = framed();
+    let mut table = framed(presets::UTF8_FULL_CONDENSED);
     table.set_header(["in process", "ns per event", "lowest–highest"]);
     for row in &report.rows {
         let range = format!("{:.1}–{:.1}", row.ns_min, row.ns_max);
@@ -77,9 +77,9 @@ pub(super) fn local(report: &LocalReport) -> String {
     )
 }
 
-fn framed() -> Table {
+fn framed(style: TableStyle) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL.with_rounded_corners());
+    table.load_style(style.with_rounded_corners());
     table
 }
 
