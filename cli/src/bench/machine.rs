@@ -30,8 +30,13 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { os, processor, cores } = self;
-        write!(f, "{cores} cores, {processor}, {os}")
+        let Self {
+            os,
+            processor,
+            cores,
+            build,
+        } = self;
+        write!(f, "{cores} cores, {processor}, {os}, {build} build")
     }
 }
 
