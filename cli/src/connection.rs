@@ -1,7 +1,8 @@
+use crate::carrier::Carrier;
 use crate::failure::{Failure, chain};
 use crate::units::{event_bytes, seconds};
 use clap::ValueEnum;
-use distbus::{Client, Codec, Endpoint, Error, Limits};
+use distbus::{Client, ClientBuilder, Codec, Endpoint, Error, Limits};
 use std::time::Duration;
 
 /// How values are written on the wire.
@@ -13,12 +14,22 @@ pub(crate) enum Format {
     Msgpack,
 }
 
+impl Format {
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Msgpack => "msgpack",
+        }
+    }
+}
+
 /// Where the broker is, and how it is spoken to.
 #[derive(clap::Args)]
 pub(crate) struct Connection {
     /// The broker, as `distbus serve` announces it: tcp://127.0.0.1:5555
     #[arg(long, value_name = "ENDPOINT", value_parser = broker)]
-    to: Endpoint,
+    pub(crate) to: Endpoint,
     /// How events are written; everybody who shares a topic must agree
     #[arg(long, value_enum, default_value = "json")]
     pub(crate) codec: Format,
@@ -33,8 +44,16 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects; whatever stands in the way is a failure to connect.
     pub(crate) async fn open<C: Codec>(&self, codec: C) -> Result<Client<C>, Failure> {
-        let client = Client::builder()
-            .codec(codec)
+        self.connect(Client::builder().codec(codec)).await
+    }
+
+    /// As [`open`](Self::open), over this transport.
+    pub(crate) async fn open_over<C: Codec>(&self, carrier: Carrier, codec: C) -> Result<Client<C>, Failure> {
+        self.connect(carrier.client(Client::builder().codec(codec))).await
+    }
+
+    async fn connect<C: Codec>(&self, builder: ClientBuilder<C>) -> Result<Client<C>, Failure> {
+        let client = builder
             .connect_timeout(self.connect_timeout)
             .limits(Limits::default().with_event_bytes(self.event_bytes))
             .connect(&self.to)

@@ -1,4 +1,5 @@
 use distbus::Error;
+use std::fmt;
 use std::io::Write;
 
 /// Why the program ends without success: an exit code, and one line for stderr.
@@ -36,6 +37,12 @@ impl Failure {
     pub(crate) fn print(&self) {
         // Nothing can be said when even stderr is gone.
         let _ = writeln!(std::io::stderr(), "distbus: {}", self.message);
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod carrier;
 mod connection;
 mod demo;
 mod failure;

@@ -1,12 +1,9 @@
+use crate::carrier::Carrier;
 use crate::connection::Format;
 use crate::failure::{Failure, chain};
 use crate::signals::Signals;
 use crate::units::{event_bytes, seconds, topic_bytes};
-use clap::ValueEnum;
-use distbus::{
-    Broker, BrokerBuilder, BrokerStats, CloseReport, Codec, Endpoint, Json, Limits, MessagePack,
-    SlowConsumer, Transport, ZeroMq, Zmtp,
-};
+use distbus::{Broker, BrokerStats, CloseReport, Codec, Endpoint, Json, Limits, MessagePack, SlowConsumer};
 use std::fmt::Display;
 use std::io::Write;
 use std::time::Duration;
@@ -45,38 +42,6 @@ pub(crate) struct Args {
     codec: Format,
     #[command(flatten)]
     bounds: Bounds,
-}
-
-/// A transport by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Carrier {
-    /// The wire of Python's aiodistbus, on an engine of our own: bounded and fast
-    Zmtp,
-    /// The same wire on the independent `zeromq` crate, which keeps fewer limits
-    Zeromq,
-}
-
-impl Carrier {
-    /// The one place that knows what a name stands for.
-    fn carry<C: Codec>(self, builder: BrokerBuilder<C>, bounded: bool) -> BrokerBuilder<C> {
-        fn with<C: Codec>(
-            builder: BrokerBuilder<C>,
-            transport: impl Transport,
-            bounded: bool,
-        ) -> BrokerBuilder<C> {
-            if bounded && !transport.guarantees().limits {
-                tracing::warn!(
-                    transport = transport.name(),
-                    "this transport does not keep all limits, as those on clients and handshakes"
-                );
-            }
-            builder.transport(transport)
-        }
-        match self {
-            Self::Zmtp => with(builder, Zmtp::new(), bounded),
-            Self::Zeromq => with(builder, ZeroMq::new(), bounded),
-        }
-    }
 }
 
 /// What a client may cost.
@@ -180,7 +145,7 @@ async fn serve<C: Codec>(args: &Args, endpoint: Endpoint, codec: C) -> Result<()
         .pulse(args.pulse)
         .strict(args.strict);
     let bounded = limits != Limits::default();
-    let builder = args.transport.carry(builder, bounded).limits(limits);
+    let builder = args.transport.broker(builder, bounded).limits(limits);
     let broker = builder
         .bind(endpoint)
         .await

@@ -46,7 +46,7 @@ async fn wrong_usage_is_64_and_says_what_is_wrong() {
 
 #[tokio::test]
 async fn help_and_version_are_on_stdout() {
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 8] = [
         (
             &["--help"],
             &["demo", "serve", "pub", "sub", "Exit codes", "distbus demo"],
@@ -63,6 +63,11 @@ async fn help_and_version_are_on_stdout() {
             ],
         ),
         (&["pub", "--help"], &["Examples", "--rate", "stdin"]),
+        (
+            &["bench", "--help"],
+            &["Examples", "--peers", "msgpack-1024", "local", "--plot"],
+        ),
+        (&["bench", "sub", "--help"], &["--transport", "--rate"]),
         (&["sub", "--help"], &["Examples", "lab.+.on", "base64"]),
     ];
     for (args, parts) in cases {

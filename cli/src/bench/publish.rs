@@ -1,6 +1,9 @@
-use super::work::{Payload, Sample, TOPIC, Work, now_ns, opaque, stamp};
+#[cfg(feature = "peers")]
+use super::nats::Nats;
+use super::work::{Payload, Sample, System, TOPIC, Work, now_ns, opaque, stamp};
 use crate::connection::Format;
 use crate::failure::Failure;
+use bytes::BytesMut;
 use distbus::{Client, Codec, Json, MessagePack};
 use std::time::Duration;
 use tokio::task::block_in_place;
@@ -13,17 +16,50 @@ pub(crate) struct Args {
     work: Work,
 }
 
-pub(crate) async fn run(Args { work }: Args) -> Result<(), Failure> {
-    match work.connection.codec {
-        Format::Json => send(work.connection.open(Json).await?, &work).await,
-        Format::Msgpack => send(work.connection.open(MessagePack).await?, &work).await,
-    }
+/// Where the events of a benchmark go.
+pub(super) trait Outlet {
+    async fn bytes(&self, bytes: &BytesMut) -> Result<(), Failure>;
+    async fn sample(&self, sample: &Sample) -> Result<(), Failure>;
+    /// Returns when all of it is with the broker.
+    async fn finish(self) -> Result<(), Failure>;
 }
 
 /// How long the broker may take to relay what is still on its way in the end.
-const FLUSH: Duration = Duration::from_secs(60);
+pub(super) const FLUSH: Duration = Duration::from_secs(60);
 
-async fn send<C: Codec>(client: Client<C>, work: &Work) -> Result<(), Failure> {
+impl<C: Codec> Outlet for Client<C> {
+    async fn bytes(&self, bytes: &BytesMut) -> Result<(), Failure> {
+        self.emit(TOPIC, bytes).await?;
+        Ok(())
+    }
+
+    async fn sample(&self, sample: &Sample) -> Result<(), Failure> {
+        self.emit(TOPIC, sample).await?;
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<(), Failure> {
+        self.flush_within(FLUSH).await?;
+        match self.close().await.undelivered {
+            0 => Ok(()),
+            left => Err(Failure::failed(format!("{left} events did not reach the broker"))),
+        }
+    }
+}
+
+pub(crate) async fn run(Args { work }: Args) -> Result<(), Failure> {
+    let (carrier, connection) = (work.transport, &work.connection);
+    match (work.system, connection.codec) {
+        (System::Distbus, Format::Json) => send(connection.open_over(carrier, Json).await?, &work).await,
+        (System::Distbus, Format::Msgpack) => {
+            send(connection.open_over(carrier, MessagePack).await?, &work).await
+        }
+        #[cfg(feature = "peers")]
+        (System::Nats, _) => send(Nats::connect(&work).await?, &work).await,
+    }
+}
+
+async fn send(outlet: impl Outlet, work: &Work) -> Result<(), Failure> {
     let start = Instant::now();
     let start_ns = now_ns();
     let mut sample = Sample {
@@ -52,21 +88,13 @@ async fn send<C: Codec>(client: Client<C>, work: &Work) -> Result<(), Failure> {
         match work.payload {
             Payload::Bytes => {
                 stamp(&mut bytes, sent_ns);
-                client.emit(TOPIC, &bytes).await?
+                outlet.bytes(&bytes).await?;
             }
             Payload::Sample => {
                 (sample.sent_ns, sample.value) = (sent_ns, i as f64 * 0.5);
-                client.emit(TOPIC, &sample).await?
+                outlet.sample(&sample).await?;
             }
-        };
+        }
     }
-    client.flush_within(FLUSH).await?;
-    let report = client.close().await;
-    if report.undelivered > 0 {
-        return Err(Failure::failed(format!(
-            "{} events did not reach the broker",
-            report.undelivered
-        )));
-    }
-    Ok(())
+    outlet.finish().await
 }

@@ -1,3 +1,4 @@
+use crate::carrier::Carrier;
 use crate::connection::Connection;
 use bytes::BytesMut;
 use clap::ValueEnum;
@@ -24,6 +25,22 @@ pub(crate) struct Work {
     /// Events per second; without it, as fast as possible. The subscriber then measures latency as well
     #[arg(long, value_name = "R", value_parser = rate)]
     pub(crate) rate: Option<f64>,
+    /// What carries the events
+    #[arg(long, value_enum, default_value = "zmtp")]
+    pub(crate) transport: Carrier,
+    /// The bus to measure: the sweep runs the same work through others
+    #[arg(long, value_enum, default_value = "distbus", hide = true)]
+    pub(crate) system: System,
+}
+
+/// Whose broker and whose client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum System {
+    /// This one
+    Distbus,
+    /// nats-server, `async-nats` and, for samples, `serde_json`
+    #[cfg(feature = "peers")]
+    Nats,
 }
 
 /// What an event of a benchmark carries.
@@ -33,6 +50,16 @@ pub(crate) enum Payload {
     Sample,
     /// S opaque bytes, which begin with the time
     Bytes,
+}
+
+impl Payload {
+    /// As it is written on the command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Sample => "sample",
+            Self::Bytes => "bytes",
+        }
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {

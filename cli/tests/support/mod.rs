@@ -96,16 +96,17 @@ impl Program {
         line.strip_suffix('\n').map(str::to_owned)
     }
 
+    /// The next line of stderr.
+    pub(crate) async fn error_line(&mut self) -> String {
+        let mut line = String::new();
+        let what = format!("a line of {} on stderr", self.name);
+        within(&what, self.err.read_line(&mut line)).await.unwrap();
+        line
+    }
+
     /// Waits for the line `ready` on stderr.
     pub(crate) async fn is_ready(&mut self) {
-        let mut line = String::new();
-        within(
-            &format!("{} to be ready", self.name),
-            self.err.read_line(&mut line),
-        )
-        .await
-        .unwrap();
-        assert_eq!(line, "ready\n", "{}", self.name);
+        assert_eq!(self.error_line().await, "ready\n", "{}", self.name);
     }
 
     pub(crate) async fn write(&mut self, text: &str) {

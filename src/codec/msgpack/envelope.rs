@@ -41,9 +41,9 @@ pub(super) fn read(topic: &str, body: &Bytes) -> Result<Opened, &'static str> {
 /// An event exactly as [`write`] spells it, about this topic, with data and a UUID: nearly all are. `None` says nothing about any other.
 #[inline]
 fn read_usual(topic: &str, body: &Bytes) -> Option<Opened> {
-    let rest = match &body[..] {
-        &[0x95, marker @ 0xa0..=0xbf, ref rest @ ..] if usize::from(marker & 0x1f) == topic.len() => rest,
-        &[0x95, 0xd9, len, ref rest @ ..] if usize::from(len) == topic.len() => rest,
+    let rest = match body[..] {
+        [0x95, marker @ 0xa0..=0xbf, ref rest @ ..] if usize::from(marker & 0x1f) == topic.len() => rest,
+        [0x95, 0xd9, len, ref rest @ ..] if usize::from(len) == topic.len() => rest,
         _ => return None,
     };
     let rest = rest.strip_prefix(topic.as_bytes())?;

@@ -99,10 +99,7 @@ mod tests {
     use bytes::BufMut;
 
     fn add(bundle: &mut Bundle, topic: &'static str, body: &[u8]) {
-        assert_eq!(
-            bundle.write(body.len(), |out| out.put_slice(body)),
-            body.len()
-        );
+        assert_eq!(bundle.write(body.len(), |out| out.put_slice(body)), body.len());
         bundle.seal(&Bytes::from_static(topic.as_bytes()));
     }
 
@@ -150,9 +147,6 @@ mod tests {
         add(&mut bundle, "a", b"third");
         bundle.write(6, |out| out.put_slice(b"fourth"));
         let frames = unpacked(&mut bundle);
-        assert_eq!(
-            frames,
-            [Frame::sealed("a", "first"), Frame::sealed("a", "third")]
-        );
+        assert_eq!(frames, [Frame::sealed("a", "first"), Frame::sealed("a", "third")]);
     }
 }

@@ -172,9 +172,7 @@ impl<C: Codec> Outbox<C> {
         }
         let idle = state.is_idle();
         let body = frame.body();
-        state
-            .bundle
-            .write(body.len(), |out| out.extend_from_slice(body));
+        state.bundle.write(body.len(), |out| out.extend_from_slice(body));
         state.bundle.seal(frame.topic());
         state.probes += 1;
         if idle {
