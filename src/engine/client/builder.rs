@@ -186,6 +186,7 @@ async fn connect<C: Codec>(
         .order(Order::Control(Bytes::from_static(HELLO.as_bytes())))?;
     let mut status = core.status.subscribe();
     tokio::select! {
+        biased;
         shaken = timeout_at(deadline, handshake.notified()) => shaken.map_err(|_| timeout("somebody listens, but sent no handshake"))?,
         () = ended(&mut status) => return Err(Error::Closed),
     }

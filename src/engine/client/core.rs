@@ -276,6 +276,7 @@ impl<C: Codec> Core<C> {
             self.outbox.send(probe.clone())?;
             let retry = (Instant::now() + RESEND).min(deadline);
             tokio::select! {
+                biased;
                 came = timeout_at(retry, &mut *echo) => match came {
                     Ok(came) => return came.map_err(|_| Error::Closed),
                     Err(_) if retry == deadline => return Err(Error::NotConfirmed { what, waited: start.elapsed() }),

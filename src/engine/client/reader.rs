@@ -109,6 +109,7 @@ impl<C: Codec> Reader<C> {
         let permits = u32::try_from(cost.min(most)).unwrap_or(u32::MAX);
         let mut status = self.core.status.subscribe();
         tokio::select! {
+            biased;
             room = Arc::clone(&self.room).acquire_many_owned(permits) => {
                 let batch = Batch { frames: std::mem::take(frames), _room: room.ok()? };
                 self.to_handlers.send(batch).await.ok()
