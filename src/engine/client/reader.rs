@@ -1,4 +1,4 @@
-use super::core::{ClosedBy, Core, ended, ended_by_user};
+use super::core::{ClosedBy, Core, ended_by_user};
 use crate::codec::Codec;
 use crate::engine::liveness::Liveness;
 use crate::engine::topic::{CLOSE, HANDSHAKE, PROBE_PREFIX, PULSE, RESERVED_PREFIX};
@@ -34,12 +34,11 @@ impl<C: Codec> Reader<C> {
         let mut checks = interval_at(tokio::time::Instant::now() + self.pulse_ttl, self.pulse_ttl);
         // After a long stall of the handlers one check is enough: what came meanwhile is read first.
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut status = self.core.status.subscribe();
         loop {
             inbox.clear();
             let received = tokio::select! {
                 biased;
-                () = ended(&mut status) => return,
+                _ = self.core.closed.wait() => return,
                 received = self.inbound.recv(&mut inbox) => received,
                 _ = checks.tick() => {
                     if liveness.check() {
@@ -107,7 +106,6 @@ impl<C: Codec> Reader<C> {
         let cost: usize = frames.iter().map(Frame::cost).sum();
         let most = self.core.limits.queue_bytes.min(Semaphore::MAX_PERMITS >> 1);
         let permits = u32::try_from(cost.min(most)).unwrap_or(u32::MAX);
-        let mut status = self.core.status.subscribe();
         tokio::select! {
             biased;
             room = Arc::clone(&self.room).acquire_many_owned(permits) => {
@@ -115,7 +113,7 @@ impl<C: Codec> Reader<C> {
                 self.to_handlers.send(batch).await.ok()
             }
             // The user closed while the handlers were behind: what they have not got is reported as undelivered.
-            () = ended_by_user(&mut status) => None,
+            () = ended_by_user(&self.core.closed) => None,
         }
     }
 }

@@ -53,12 +53,7 @@ impl LocalBus {
 
     /// Waits until the bus is closed, whoever closes it.
     pub async fn closed(&self) -> CloseReport {
-        let mut report = self.core().state.report.subscribe();
-        match report.wait_for(Option::is_some).await {
-            Ok(report) => report.unwrap_or_default(),
-            // Cannot be: this handle keeps the sender.
-            Err(_) => CloseReport::default(),
-        }
+        *self.core().state.report.wait().await
     }
 
     /// Whether it refuses emissions.
@@ -90,9 +85,8 @@ async fn closing(core: Arc<Core>, deadline: Instant) {
     }
     join_all(outgoing.into_iter().map(|bridge| bridge.end(deadline))).await;
     drop(table);
-    core.state
-        .report
-        .send_replace(Some(CloseReport::undelivered(undelivered)));
+    // The only place where it is set.
+    let _ = core.state.report.set(CloseReport::undelivered(undelivered));
 }
 
 /// Closes the queues of streams and bridges, and returns them. A bridge has one for all of its patterns.

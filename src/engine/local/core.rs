@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, SetOnce};
 
 /// What all handles of one bus share.
 ///
@@ -48,7 +48,7 @@ pub(super) struct State {
     pub(super) ended: Notify,
     /// What still runs is to be dropped.
     pub(super) kill: Notify,
-    pub(super) report: watch::Sender<Option<CloseReport>>,
+    pub(super) report: SetOnce<CloseReport>,
 }
 
 const OPEN: u8 = 0;
@@ -67,7 +67,7 @@ impl Core {
                 begun: AtomicBool::new(false),
                 ended: Notify::new(),
                 kill: Notify::new(),
-                report: watch::Sender::new(None),
+                report: SetOnce::new(),
             },
             border: Mutex::default(),
             bridges: Bridges::default(),
