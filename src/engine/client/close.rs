@@ -70,9 +70,7 @@ impl<C: Codec> Client<C> {
             tasks.reader.abort();
             tasks.dispatcher.abort();
         }
-        for stream in core.table().clear() {
-            stream.close();
-        }
+        core.clear();
         report
     }
 }
@@ -91,8 +89,6 @@ impl<C: Codec> Drop for Handle<C> {
             tasks.writer.abort();
             tasks.dispatcher.abort();
         }
-        for stream in self.core.table().clear() {
-            stream.close();
-        }
+        self.core.clear();
     }
 }

@@ -157,13 +157,15 @@ impl<C: Codec> Core<C> {
         } else {
             "the handler's subscription"
         };
-        let ordered = {
+        let (ordered, replaced) = {
             // The order goes out under the lock: another `on` of the same prefix must find it ahead of its own probe.
             let mut table = self.table();
-            let prefix = table.add(Arc::clone(&route));
+            let (prefix, replaced) = table.add(Arc::clone(&route));
             self.generation.fetch_add(1, Relaxed);
-            prefix.map(|prefix| self.order_subscription(prefix)).transpose()
+            let ordered = prefix.map(|prefix| self.order_subscription(prefix)).transpose();
+            (ordered, replaced)
         };
+        drop(replaced);
         let live = async {
             if let Some(done) = ordered? {
                 done.await.map_err(|_| Error::Closed)??;
@@ -197,12 +199,26 @@ impl<C: Codec> Core<C> {
         drop(self.calling.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Takes all routes out and ends the streams, in the order in which they came, and drops what handlers hold.
+    pub(crate) fn clear(&self) {
+        // Not in the head of the loop, which would hold the lock through it: handlers may hold subscriptions of this client.
+        let routes = self.table().clear();
+        for route in routes.into_values() {
+            if let To::Stream(queue) = &route.to {
+                queue.close();
+            }
+        }
+    }
+
     pub(crate) fn route(
+        &self,
         pattern: Pattern,
         handler: Arc<dyn ClientHandler<C>>,
         detached: bool,
     ) -> Arc<Route<C>> {
+        let number = self.table().number();
         Arc::new(Route {
+            number,
             pattern,
             to: To::Handler { handler, detached },
         })
@@ -210,8 +226,10 @@ impl<C: Codec> Core<C> {
 
     pub(crate) fn stream_route(&self, pattern: Pattern) -> (Arc<Route<C>>, Arc<Queue<Event>>) {
         let queue = Queue::new(STREAM_CAPACITY, STREAM_POLICY, Arc::clone(&self.counters));
+        let number = self.table().number();
         (
             Arc::new(Route {
+                number,
                 pattern,
                 to: To::Stream(Arc::clone(&queue)),
             }),

@@ -1,6 +1,7 @@
 use super::border::Border;
 use super::bridges::Bridges;
 use super::builder::Settings;
+use super::close::in_order;
 use super::ledger::Ledger;
 use super::registration::Registration;
 use super::table::Table;
@@ -206,11 +207,12 @@ fn forget(owners: &mut Owners, owner: u64, pattern: &Pattern, count: usize) {
 impl Drop for Core {
     /// The last handle is gone: streams and bridges end once what they hold is taken.
     fn drop(&mut self) {
-        self.table.load().for_each(&mut |registration| {
+        let registrations = in_order(&self.table.swap(Arc::default()));
+        for registration in registrations {
             if let Some(queue) = registration.target.queue() {
                 queue.close();
             }
-        });
+        }
     }
 }
 
