@@ -77,7 +77,7 @@ pub enum ClosedBy {
 /// Waits until `close` was called here, before anything else ended the client.
 pub(crate) async fn ended_by_user(closed: &SetOnce<ClosedBy>) {
     if *closed.wait().await != ClosedBy::User {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

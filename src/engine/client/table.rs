@@ -57,13 +57,13 @@ impl<C> Table<C> {
     /// handler, which must not be dropped under the table's lock: what it holds may be a subscription of this very client.
     pub(crate) fn add(&mut self, route: Arc<Route<C>>) -> (Option<Bytes>, Option<Arc<Route<C>>>) {
         let (mut needed, mut replaced) = (1, None);
-        if matches!(route.to, To::Handler { .. }) {
-            if let Some(old) = self.handlers.insert(route.pattern.clone(), Arc::clone(&route)) {
-                self.index
-                    .remove(&route.pattern, |other| Arc::ptr_eq(other, &old));
-                self.routes.remove(&old.number);
-                (needed, replaced) = (0, Some(old));
-            }
+        if matches!(route.to, To::Handler { .. })
+            && let Some(old) = self.handlers.insert(route.pattern.clone(), Arc::clone(&route))
+        {
+            self.index
+                .remove(&route.pattern, |other| Arc::ptr_eq(other, &old));
+            self.routes.remove(&old.number);
+            (needed, replaced) = (0, Some(old));
         }
         self.routes.insert(route.number, Arc::clone(&route));
         self.index.insert(&route.pattern, Arc::clone(&route));
