@@ -229,13 +229,11 @@ impl<T: Transport> Faulty<T> {
         }
         self.inner.bind(endpoint, limits).await
     }
+}
 
-    fn crashed(&self, endpoint: &Endpoint) -> TransportError {
-        TransportError::Refused {
-            endpoint: endpoint.clone(),
-            reason: format!("the node {} has crashed", self.life.name()),
-        }
-    }
+/// Where the calls of a node lead that has crashed: an error would let whoever tries again at once do so for ever, in no time.
+async fn nowhere<R>() -> R {
+    std::future::pending().await
 }
 
 /// The node that listens at an endpoint.
@@ -280,7 +278,7 @@ impl<T: Transport> Transport for Faulty<T> {
 
     async fn bind(&self, endpoint: &Endpoint, limits: &Limits) -> Result<BrokerLink, TransportError> {
         if self.life.is_dead() {
-            return Err(self.crashed(endpoint));
+            return nowhere().await;
         }
         let link = self.bind_below(endpoint, limits).await?;
         self.net.set_bound(&link.endpoint, &self.life, limits);
@@ -297,7 +295,7 @@ impl<T: Transport> Transport for Faulty<T> {
     ) -> Result<ClientLink, TransportError> {
         tokio::select! {
             biased;
-            () = self.life.dead.cancelled() => Err(self.crashed(endpoint)),
+            () = self.life.dead.cancelled() => nowhere().await,
             connected = self.attempt(endpoint, peer, limits) => connected,
         }
     }

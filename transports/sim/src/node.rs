@@ -119,8 +119,11 @@ impl Node {
     pub(crate) async fn play<F: Future<Output: Outcome>>(self, future: F, main: bool) {
         let dead = self.life.dead.clone();
         let part = AssertUnwindSafe(stalling(self.life.clone(), future)).catch_unwind();
-        let Some(ended) = dead.run_until_cancelled_owned(part).await else {
-            return;
+        // Biased: the dead are not asked again.
+        let ended = tokio::select! {
+            biased;
+            () = dead.cancelled() => return,
+            ended = part => ended,
         };
         match ended.map(Outcome::into_result) {
             Ok(Ok(())) if !main => {}
