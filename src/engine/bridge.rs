@@ -262,10 +262,12 @@ async fn send<C: Codec>(core: Weak<Core>, client: Client<C>, outlet: Arc<Outlet>
     let lost = loop {
         let mut events = Vec::new();
         tokio::select! {
+            // Biased, so that a simulation repeats exactly; and the bridge of a client that has ended does not take more.
+            biased;
+            _ = client.closed() => break true,
             more = outlet.queue.pop_many(BATCH, &mut events) => if !more {
                 break false;
             },
-            _ = client.closed() => break true,
         }
         let mut batch = Batch {
             events: events.into_iter(),

@@ -34,6 +34,30 @@ impl Outcome for () {
     }
 }
 
+/// `!`, for which there is no name yet where traits are implemented: what comes of a program that goes on for ever.
+mod never {
+    #![expect(
+        unreachable_pub,
+        reason = "it is part of what is public, under the name that `!` will have"
+    )]
+
+    pub type Never = <fn() -> ! as Returns>::Value;
+
+    pub trait Returns {
+        type Value;
+    }
+
+    impl<T> Returns for fn() -> T {
+        type Value = T;
+    }
+}
+
+impl Outcome for never::Never {
+    fn into_result(self) -> Result<(), BoxError> {
+        self
+    }
+}
+
 impl<E: Into<BoxError> + Send + 'static> Outcome for Result<(), E> {
     fn into_result(self) -> Result<(), BoxError> {
         self.map_err(Into::into)

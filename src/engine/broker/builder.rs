@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use distbus_transport::{BrokerLink, Endpoint, EndpointError, Limits, Transport};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OnceCell, mpsc, watch};
+use tokio::sync::{OnceCell, SetOnce, mpsc};
 
 /// Makes a [`Broker`]: `Broker::builder()`, what differs from the defaults, then [`bind`](BrokerBuilder::bind).
 ///
@@ -147,8 +147,8 @@ impl<C: Codec> BrokerBuilder<C> {
             arena: BytesMut::new(),
         };
         let (commands, orders) = mpsc::channel(16);
-        let status = watch::Sender::new(None);
-        let ended = status.clone();
+        let ended = Arc::new(SetOnce::new());
+        let ending = Arc::clone(&ended);
         let task = tokio::spawn(async move {
             let how = match relay.run(orders).await {
                 Ok(()) => Ended::Closed,
@@ -157,7 +157,8 @@ impl<C: Codec> BrokerBuilder<C> {
                     Ended::Lost(error.to_string())
                 }
             };
-            ended.send_replace(Some(how));
+            // The only place where it is set.
+            let _ = ending.set(how);
         });
         let handle = Handle {
             shared_codec: Arc::new(self.codec.clone()),
@@ -167,7 +168,7 @@ impl<C: Codec> BrokerBuilder<C> {
             counts,
             link: counters,
             commands,
-            status,
+            ended,
             task,
             report: OnceCell::new(),
         };

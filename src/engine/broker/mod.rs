@@ -23,7 +23,7 @@ use distbus_transport::{CloseReport, Counters, Endpoint};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, SetOnce, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -67,7 +67,8 @@ struct Handle<C> {
     counts: Arc<Relayed>,
     link: Arc<Counters>,
     commands: mpsc::Sender<Command>,
-    status: watch::Sender<Option<Ended>>,
+    /// Not a `watch`: that one wakes those who wait in a random order, and a simulation must repeat.
+    ended: Arc<SetOnce<Ended>>,
     task: JoinHandle<()>,
     report: OnceCell<CloseReport>,
 }
@@ -212,11 +213,9 @@ impl<C: Codec> Broker<C> {
     /// # Errors
     /// What the transport said.
     pub async fn closed(&self) -> Result<(), crate::BoxError> {
-        let mut status = self.handle.status.subscribe();
-        let ended = status.wait_for(Option::is_some).await;
-        match ended.as_deref() {
-            Ok(Some(Ended::Lost(why))) => Err(why.clone().into()),
-            _ => Ok(()),
+        match self.handle.ended.wait().await {
+            Ended::Lost(why) => Err(why.clone().into()),
+            Ended::Closed => Ok(()),
         }
     }
 

@@ -1,4 +1,4 @@
-use super::core::{ClosedBy, Core, Status, ended};
+use super::core::{ClosedBy, Core};
 use super::delivery::delivery;
 use super::outbox::Order;
 use super::reader::Reader;
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use distbus_transport::{ClientLink, Endpoint, EndpointError, Limits, PeerId, Transport};
 use futures_util::future::BoxFuture;
 use std::future::Future;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -184,22 +185,16 @@ async fn connect<C: Codec>(
     let core = &client.handle.core;
     core.outbox
         .order(Order::Control(Bytes::from_static(HELLO.as_bytes())))?;
-    let mut status = core.status.subscribe();
     tokio::select! {
+        biased;
         shaken = timeout_at(deadline, handshake.notified()) => shaken.map_err(|_| timeout("somebody listens, but sent no handshake"))?,
-        () = ended(&mut status) => return Err(Error::Closed),
+        _ = core.closed.wait() => return Err(Error::Closed),
     }
     core.subscribe_own(deadline).await.map_err(|error| match error {
         Error::NotConfirmed { .. } => timeout("it shook hands, but relays nothing"),
         other => other,
     })?;
-    core.status.send_if_modified(|status| {
-        let connecting = *status == Status::Connecting;
-        if connecting {
-            *status = Status::Open;
-        }
-        connecting
-    });
+    core.open.store(true, Relaxed);
     Ok(client)
 }
 
@@ -242,11 +237,10 @@ fn start<C: Codec>(
     let dispatcher = tokio::spawn(handling.run());
     let writer = tokio::spawn(writer::run(Arc::clone(&core), link.outbound, closing));
     if let Some(call) = on_disrupt {
-        let mut status = core.status.subscribe();
+        // Not the core, which it would keep; the last handle ends the client, so that this task ends too.
+        let closed = Arc::clone(&core.closed);
         tokio::spawn(async move {
-            ended(&mut status).await;
-            let disrupted = *status.borrow() == Status::Closed(ClosedBy::Disrupted);
-            if disrupted {
+            if *closed.wait().await == ClosedBy::Disrupted {
                 call().await;
             }
         });

@@ -1,4 +1,4 @@
-use super::core::{ClosedBy, DETACHED, Status};
+use super::core::{ClosedBy, DETACHED};
 use super::{Client, Handle};
 use crate::codec::Codec;
 use distbus_transport::CloseReport;
@@ -14,19 +14,12 @@ impl<C: Codec> Client<C> {
 
     /// Waits until it has ended; by whom.
     pub async fn closed(&self) -> ClosedBy {
-        let mut status = self.core().status.subscribe();
-        let closed = status
-            .wait_for(|status| matches!(status, Status::Closed(_)))
-            .await;
-        match closed.as_deref() {
-            Ok(Status::Closed(by)) => by.clone(),
-            _ => ClosedBy::User,
-        }
+        self.core().closed.wait().await.clone()
     }
 
     /// Whether it has ended.
     pub fn is_closed(&self) -> bool {
-        matches!(*self.core().status.borrow(), Status::Closed(_))
+        self.core().closed.initialized()
     }
 
     /// Refuses new events, sends what is queued, lets handlers finish, and disconnects; all within [`CLOSE_TIME`](Client::CLOSE_TIME). Reports
@@ -77,9 +70,7 @@ impl<C: Codec> Client<C> {
             tasks.reader.abort();
             tasks.dispatcher.abort();
         }
-        for stream in core.table().clear() {
-            stream.close();
-        }
+        core.clear();
         report
     }
 }
@@ -98,8 +89,6 @@ impl<C: Codec> Drop for Handle<C> {
             tasks.writer.abort();
             tasks.dispatcher.abort();
         }
-        for stream in self.core.table().clear() {
-            stream.close();
-        }
+        self.core.clear();
     }
 }

@@ -14,10 +14,10 @@ use crate::engine::signal::signal;
 use crate::engine::topic::{CLOSE, PULSE};
 use bytes::Bytes;
 use distbus_transport::{Counters, Endpoint, Frame, Limits, PeerId, SlowConsumer, TransportError};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, SetOnce, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// What the tasks of one client share, and what its handles reach.
@@ -39,17 +39,12 @@ pub(crate) struct Core<C> {
     /// What handlers and streams got.
     pub(crate) counters: Arc<Counters>,
     pub(crate) link: Arc<Counters>,
-    pub(crate) status: watch::Sender<Status>,
+    /// Whether it has been connected.
+    pub(crate) open: AtomicBool,
+    /// Who ended it. Not a `watch`: that one wakes those who wait in a random order, and a simulation must repeat.
+    pub(crate) closed: Arc<SetOnce<ClosedBy>>,
     /// Each detached handler holds a permit while it runs.
     pub(crate) detached: Arc<Semaphore>,
-}
-
-/// How far a client is on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    Connecting,
-    Open,
-    Closed(ClosedBy),
 }
 
 /// Who ended a client, as [`Client::closed`](crate::Client::closed) says.
@@ -79,19 +74,11 @@ pub enum ClosedBy {
     Lost(String),
 }
 
-/// Waits until the client has ended. Lets go of the watch's lock before it returns.
-pub(crate) async fn ended(status: &mut watch::Receiver<Status>) {
-    // An error means that the client itself is gone.
-    let _ = status
-        .wait_for(|status| matches!(status, Status::Closed(_)))
-        .await;
-}
-
-/// Waits until `close` was called here.
-pub(crate) async fn ended_by_user(status: &mut watch::Receiver<Status>) {
-    let _ = status
-        .wait_for(|status| matches!(status, Status::Closed(ClosedBy::User)))
-        .await;
+/// Waits until `close` was called here, before anything else ended the client.
+pub(crate) async fn ended_by_user(closed: &SetOnce<ClosedBy>) {
+    if *closed.wait().await != ClosedBy::User {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// How long a probe waits for its echo before it is sent again: a broker may not yet have had the subscription that lets it back.
@@ -131,7 +118,8 @@ impl<C: Codec> Core<C> {
             inbound: Inbound::default(),
             counters: Arc::default(),
             link,
-            status: watch::Sender::new(Status::Connecting),
+            open: AtomicBool::new(false),
+            closed: Arc::default(),
             detached: Arc::new(Semaphore::new(DETACHED)),
         })
     }
@@ -169,13 +157,15 @@ impl<C: Codec> Core<C> {
         } else {
             "the handler's subscription"
         };
-        let ordered = {
+        let (ordered, replaced) = {
             // The order goes out under the lock: another `on` of the same prefix must find it ahead of its own probe.
             let mut table = self.table();
-            let prefix = table.add(Arc::clone(&route));
+            let (prefix, replaced) = table.add(Arc::clone(&route));
             self.generation.fetch_add(1, Relaxed);
-            prefix.map(|prefix| self.order_subscription(prefix)).transpose()
+            let ordered = prefix.map(|prefix| self.order_subscription(prefix)).transpose();
+            (ordered, replaced)
         };
+        drop(replaced);
         let live = async {
             if let Some(done) = ordered? {
                 done.await.map_err(|_| Error::Closed)??;
@@ -209,12 +199,26 @@ impl<C: Codec> Core<C> {
         drop(self.calling.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Takes all routes out and ends the streams, in the order in which they came, and drops what handlers hold.
+    pub(crate) fn clear(&self) {
+        // Not in the head of the loop, which would hold the lock through it: handlers may hold subscriptions of this client.
+        let routes = self.table().clear();
+        for route in routes.into_values() {
+            if let To::Stream(queue) = &route.to {
+                queue.close();
+            }
+        }
+    }
+
     pub(crate) fn route(
+        &self,
         pattern: Pattern,
         handler: Arc<dyn ClientHandler<C>>,
         detached: bool,
     ) -> Arc<Route<C>> {
+        let number = self.table().number();
         Arc::new(Route {
+            number,
             pattern,
             to: To::Handler { handler, detached },
         })
@@ -222,8 +226,10 @@ impl<C: Codec> Core<C> {
 
     pub(crate) fn stream_route(&self, pattern: Pattern) -> (Arc<Route<C>>, Arc<Queue<Event>>) {
         let queue = Queue::new(STREAM_CAPACITY, STREAM_POLICY, Arc::clone(&self.counters));
+        let number = self.table().number();
         (
             Arc::new(Route {
+                number,
                 pattern,
                 to: To::Stream(Arc::clone(&queue)),
             }),
@@ -260,7 +266,6 @@ impl<C: Codec> Core<C> {
         deadline: Instant,
     ) -> Result<(), Error> {
         let start = Instant::now();
-        let mut status = self.status.subscribe();
         let probe = self.probe_frame(topic);
         let (size, limit) = (probe.body().len(), self.limits.event_bytes);
         if size > limit {
@@ -276,12 +281,13 @@ impl<C: Codec> Core<C> {
             self.outbox.probe(&probe)?;
             let retry = (Instant::now() + RESEND).min(deadline);
             tokio::select! {
+                biased;
                 came = timeout_at(retry, &mut *echo) => match came {
                     Ok(came) => return came.map_err(|_| Error::Closed),
                     Err(_) if retry == deadline => return Err(Error::NotConfirmed { what, waited: start.elapsed() }),
                     Err(_) => {}
                 },
-                () = ended(&mut status) => return Err(Error::Closed),
+                _ = self.closed.wait() => return Err(Error::Closed),
             }
         }
     }
@@ -295,14 +301,9 @@ impl<C: Codec> Core<C> {
     /// Ends the client, once: the first who says why is believed. From here on `emit` is refused, the reader stops, and the writer sends
     /// what is queued and closes the link.
     pub(crate) fn end(&self, by: ClosedBy) {
-        self.status.send_if_modified(|status| {
-            let open = !matches!(status, Status::Closed(_));
-            if open {
-                tracing::debug!(endpoint = %self.endpoint, ?by, "the client closes");
-                *status = Status::Closed(by);
-            }
-            open
-        });
+        if self.closed.set(by.clone()).is_ok() {
+            tracing::debug!(endpoint = %self.endpoint, ?by, "the client closes");
+        }
         self.outbox.close();
     }
 }

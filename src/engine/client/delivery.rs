@@ -105,14 +105,13 @@ impl<C: Codec> Delivery<C> {
         let cost: usize = frames.iter().map(Frame::cost).sum();
         let most = self.core.limits.queue_bytes.min(Semaphore::MAX_PERMITS >> 1);
         let permits = u32::try_from(cost.min(most)).unwrap_or(u32::MAX);
-        let mut status = self.core.status.subscribe();
         tokio::select! {
             biased;
             room = Arc::clone(&self.room).acquire_many_owned(permits) => {
                 self.waiting.fetch_add(1, Release);
                 self.batches.send(Batch { frames, _room: room.ok()? }).await.ok()
             }
-            () = ended_by_user(&mut status) => None,
+            () = ended_by_user(&self.core.closed) => None,
         }
     }
 }
@@ -133,8 +132,6 @@ impl<C: Codec> Handling<C> {
             drop(dispatcher);
             self.waiting.fetch_sub(1, Release);
         }
-        for stream in self.core.table().clear() {
-            stream.close();
-        }
+        self.core.clear();
     }
 }

@@ -231,7 +231,10 @@ impl Pending {
 struct Directory<C> {
     generation: u64,
     last: Option<Known<C>>,
-    known: HashMap<Arc<str>, Known<C>>,
+    /// Where in `known` a topic is.
+    places: HashMap<Arc<str>, usize>,
+    /// In the order of the first look-up: when a handler that is gone was last held here, this is the order in which such are dropped.
+    known: Vec<Known<C>>,
 }
 
 /// The receivers of one topic.
@@ -254,7 +257,8 @@ impl<C> Default for Directory<C> {
         Self {
             generation: 0,
             last: None,
-            known: HashMap::new(),
+            places: HashMap::new(),
+            known: Vec::new(),
         }
     }
 }
@@ -283,14 +287,15 @@ impl<C: Codec> Directory<C> {
     }
 
     fn look_up(&mut self, core: &Core<C>, topic: &str) -> Known<C> {
-        if let Some(known) = self.known.get(topic) {
-            return known.clone();
+        if let Some(&place) = self.places.get(topic) {
+            return self.known[place].clone();
         }
         let known = Known {
             topic: topic.into(),
             routes: core.table().matching(topic).into(),
         };
-        self.known.insert(Arc::clone(&known.topic), known.clone());
+        self.places.insert(Arc::clone(&known.topic), self.known.len());
+        self.known.push(known.clone());
         known
     }
 }

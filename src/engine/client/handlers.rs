@@ -128,7 +128,7 @@ impl<C: Codec> Client<C> {
         handler: Arc<dyn ClientHandler<C>>,
         detached: bool,
     ) -> Result<(), Error> {
-        let route = Core::route(pattern, handler, detached);
+        let route = self.core().route(pattern, handler, detached);
         self.core().attach(route, self.handle.confirm_timeout).await
     }
 

@@ -25,6 +25,7 @@ use self::core::Core;
 use crate::DefaultCodec;
 use crate::codec::Codec;
 use distbus_transport::{CloseReport, Endpoint};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{OnceCell, oneshot};
@@ -106,10 +107,10 @@ impl<C: Codec> Client<C> {
 
 impl<C: Codec> std::fmt::Debug for Client<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let status = self.core().status.borrow().clone();
         f.debug_struct("Client")
             .field("endpoint", self.endpoint())
-            .field("status", &status)
+            .field("open", &self.core().open.load(Relaxed))
+            .field("closed", &self.core().closed.get())
             .finish_non_exhaustive()
     }
 }

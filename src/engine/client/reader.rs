@@ -1,4 +1,4 @@
-use super::core::{ClosedBy, Core, ended};
+use super::core::{ClosedBy, Core};
 use super::delivery::Delivery;
 use crate::codec::Codec;
 use crate::engine::liveness::Liveness;
@@ -28,12 +28,11 @@ impl<C: Codec> Reader<C> {
         let mut checks = interval_at(tokio::time::Instant::now() + self.pulse_ttl, self.pulse_ttl);
         // After a long stall of the handlers one check is enough: what came meanwhile is read first.
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut status = self.core.status.subscribe();
         loop {
             inbox.clear();
             let received = tokio::select! {
                 biased;
-                () = ended(&mut status) => return,
+                _ = self.core.closed.wait() => return,
                 received = self.inbound.recv(&mut inbox) => received,
                 _ = checks.tick() => {
                     if liveness.check() {

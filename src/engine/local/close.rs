@@ -3,6 +3,7 @@
 use super::bridges::Direction;
 use super::bus::LocalBus;
 use super::core::Core;
+use super::registration::Registration;
 use super::source::Empty;
 use super::table::Table;
 use crate::engine::event::Event;
@@ -53,12 +54,7 @@ impl LocalBus {
 
     /// Waits until the bus is closed, whoever closes it.
     pub async fn closed(&self) -> CloseReport {
-        let mut report = self.core().state.report.subscribe();
-        match report.wait_for(Option::is_some).await {
-            Ok(report) => report.unwrap_or_default(),
-            // Cannot be: this handle keeps the sender.
-            Err(_) => CloseReport::default(),
-        }
+        *self.core().state.report.wait().await
     }
 
     /// Whether it refuses emissions.
@@ -82,30 +78,37 @@ async fn closing(core: Arc<Core>, deadline: Instant) {
     drop(timeout_at(deadline, idle(&core)).await);
     let mut undelivered = core.ledger.running();
     core.kill();
-    let table = core.clear();
-    for queue in close_queues(&table) {
+    let registrations = in_order(&core.clear());
+    for queue in close_queues(&registrations) {
         if timeout_at(deadline, queue.idle()).await.is_err() {
             undelivered += queue.unfinished() as u64;
         }
     }
     join_all(outgoing.into_iter().map(|bridge| bridge.end(deadline))).await;
-    drop(table);
-    core.state
-        .report
-        .send_replace(Some(CloseReport::undelivered(undelivered)));
+    drop(registrations);
+    // The only place where it is set.
+    let _ = core.state.report.set(CloseReport::undelivered(undelivered));
+}
+
+/// All that is registered, in the order in which it came: whatever ends, ends in this order, and a simulation repeats.
+pub(super) fn in_order(table: &Table) -> Vec<Arc<Registration>> {
+    let mut all = Vec::new();
+    table.for_each(&mut |registration| all.push(Arc::clone(registration)));
+    all.sort_by_key(|registration| registration.id);
+    all
 }
 
 /// Closes the queues of streams and bridges, and returns them. A bridge has one for all of its patterns.
-fn close_queues(table: &Table) -> Vec<Arc<Queue<Event>>> {
+fn close_queues(registrations: &[Arc<Registration>]) -> Vec<Arc<Queue<Event>>> {
     let (mut queues, mut seen) = (Vec::new(), HashSet::new());
-    table.for_each(&mut |registration| {
+    for registration in registrations {
         if let Some(queue) = registration.target.queue()
             && seen.insert(Arc::as_ptr(queue))
         {
             queue.close();
             queues.push(Arc::clone(queue));
         }
-    });
+    }
     queues
 }
 

@@ -1,6 +1,7 @@
 use super::border::Border;
 use super::bridges::Bridges;
 use super::builder::Settings;
+use super::close::in_order;
 use super::ledger::Ledger;
 use super::registration::Registration;
 use super::table::Table;
@@ -14,7 +15,7 @@ use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, SetOnce};
 
 /// What all handles of one bus share.
 ///
@@ -48,7 +49,7 @@ pub(super) struct State {
     pub(super) ended: Notify,
     /// What still runs is to be dropped.
     pub(super) kill: Notify,
-    pub(super) report: watch::Sender<Option<CloseReport>>,
+    pub(super) report: SetOnce<CloseReport>,
 }
 
 const OPEN: u8 = 0;
@@ -67,7 +68,7 @@ impl Core {
                 begun: AtomicBool::new(false),
                 ended: Notify::new(),
                 kill: Notify::new(),
-                report: watch::Sender::new(None),
+                report: SetOnce::new(),
             },
             border: Mutex::default(),
             bridges: Bridges::default(),
@@ -206,11 +207,12 @@ fn forget(owners: &mut Owners, owner: u64, pattern: &Pattern, count: usize) {
 impl Drop for Core {
     /// The last handle is gone: streams and bridges end once what they hold is taken.
     fn drop(&mut self) {
-        self.table.load().for_each(&mut |registration| {
+        let registrations = in_order(&self.table.swap(Arc::default()));
+        for registration in registrations {
             if let Some(queue) = registration.target.queue() {
                 queue.close();
             }
-        });
+        }
     }
 }
 
