@@ -14,11 +14,11 @@ struct Log(Arc<Mutex<Vec<usize>>>);
 
 impl Log {
     fn add(&self, n: usize) {
-        self.0.lock().unwrap().push(n);
+        self.0.lock().expect("nobody panics with it").push(n);
     }
 
     fn all(&self) -> Vec<usize> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().expect("nobody panics with it").clone()
     }
 }
 
