@@ -434,3 +434,6 @@ impl Drop for Outlet {
         self.close(DropReason::Closed);
     }
 }
+
+#[cfg(test)]
+mod tests;
