@@ -1,6 +1,8 @@
 //! The engine does the same things in the same order each time: no order of a hash map, and no random branch, shows outside.
 //! On one thread and under a paused clock, which is where a program is repeated.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it where they fail")]
+
 use distbus::{Broker, Client, ClosedBy, LocalBus, Memory};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

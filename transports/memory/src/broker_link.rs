@@ -7,6 +7,7 @@ use bytes::Bytes;
 use distbus_transport::queue::Offer;
 use distbus_transport::{BrokerInbound, BrokerInbox, BrokerLink, BrokerOutbound, CloseReport, DropReason};
 use distbus_transport::{Frame, PeerId, TransportError};
+use futures_util::future::join_all;
 use std::sync::Arc;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
@@ -82,10 +83,10 @@ impl BrokerOutbound for Outbound {
             let end = frames.len().min(start + CHUNK);
             self.offer(frames, start..end, &mut stalls);
         }
-        // Whoever has room has everything by now, and the deadlines of those who have none run side by side.
-        for stall in stalls {
-            self.wait_for(stall, frames).await;
-        }
+        // Whoever has room has everything by now, and the deadlines of those who have none run side by side: later ones, too, of those who
+        // read a little meanwhile.
+        let waiting = stalls.into_iter().map(|stall| self.wait_for(stall, frames));
+        join_all(waiting).await;
         outcome
     }
 

@@ -63,6 +63,31 @@ fn deadlines_of_several_run_side_by_side() {
 }
 
 #[test]
+fn deadlines_run_side_by_side_for_those_who_read_a_little_as_well() {
+    run(async {
+        let memory = Memory::new();
+        let mut broker = bind(&memory, &queues(1, block(700))).await;
+        let mut slow = Vec::new();
+        for name in ["a", "b", "c"] {
+            slow.push(subscriber(&memory, &mut broker, name).await);
+        }
+        let started = Instant::now();
+        let reading = async {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            for client in &mut slow {
+                assert_eq!(numbers(&receive(client).await.frames), [0]);
+            }
+        };
+        let batch = [0, 1, 2].map(|n| frame("t", n));
+        let (published, ()) = tokio::join!(broker.outbound.publish(&batch), reading);
+        published.unwrap();
+        // The second event had room after 600 ms; the third had none 700 ms after that, at any of them.
+        assert_eq!(started.elapsed(), Duration::from_millis(1300));
+        assert_eq!(broker.counters.snapshot().dropped_by(DropReason::Deadline), 3);
+    });
+}
+
+#[test]
 fn others_have_everything_before_anybody_is_waited_for() {
     run(async {
         let memory = Memory::new();

@@ -68,7 +68,7 @@ pub struct Check {
     lines: usize,
     tries: usize,
     twice: usize,
-    command: Option<String>,
+    command: Option<fn(u64, Option<&str>) -> String>,
 }
 
 impl Check {
@@ -114,9 +114,16 @@ impl Check {
         self
     }
 
-    /// What replays a seed, for programs that are no tests: what is said of the seed and the faults is put in front of it.
-    pub fn command(mut self, command: impl Into<String>) -> Self {
-        self.command = Some(command.into());
+    /// Of the faults that are injected, only those with these numbers happen: what `DISTBUS_SIM_FAULTS` says for a test.
+    pub fn only_faults(mut self, numbers: impl IntoIterator<Item = usize>) -> Self {
+        self.options.faults = Some(numbers.into_iter().collect());
+        self
+    }
+
+    /// What replays a seed, for programs that are no tests: given the seed, and the numbers of the faults with commas between them where only those
+    /// are to happen.
+    pub fn command(mut self, command: fn(u64, Option<&str>) -> String) -> Self {
+        self.command = Some(command);
         self
     }
 
@@ -129,21 +136,53 @@ impl Check {
         S: Fn(Sim) -> F,
         F: Future<Output: Outcome>,
     {
+        if let Err(report) = self.attempt(scenario, |_| true) {
+            panic!("{report}");
+        }
+    }
+
+    /// Runs, without a panic: `each` is shown every run as it ends, and says whether to go on.
+    ///
+    /// ```
+    /// use distbus_sim::Check;
+    ///
+    /// let mut events = 0;
+    /// let ended = Check::new(5).attempt(|sim| async move { assert!(sim.seed() < 3) }, |run| {
+    ///     events += run.totals.arrived;
+    ///     true
+    /// });
+    /// assert!(ended.unwrap_err().starts_with("seed 3 failed"));
+    /// ```
+    ///
+    /// # Errors
+    /// All there is to know of the first seed that fails.
+    pub fn attempt<S, F>(&self, scenario: S, mut each: impl FnMut(&Run) -> bool) -> Result<(), String>
+    where
+        S: Fn(Sim) -> F,
+        F: Future<Output: Outcome>,
+    {
         for (at, &seed) in self.seeds.all().iter().enumerate() {
             let options = Options {
                 seed,
                 ..self.options.clone()
             };
             let first = run(&options, &scenario);
+            let go_on = each(&first);
             if first.failure.is_some() {
                 let smallest = self.smallest(&first, &scenario);
-                panic!("{}", self.report(&first, smallest.as_ref()));
+                return Err(self.report(&first, smallest.as_ref()));
             }
             if self.twice > 0 && at % self.twice == 0 {
                 let second = run(&options, &scenario);
-                assert!(first.hash == second.hash, "{}", self.differs(&first, &second));
+                if first.hash != second.hash {
+                    return Err(self.differs(&first, &second));
+                }
+            }
+            if !go_on {
+                break;
             }
         }
+        Ok(())
     }
 
     /// The fewest faults that still make it fail, and what came of those.
@@ -263,16 +302,15 @@ impl Check {
 
     /// The command that runs this seed alone.
     fn replay(&self, seed: u64, faults: Option<&BTreeSet<usize>>) -> String {
-        let mut command = format!("{SEED}={seed} ");
-        if let Some(faults) = faults {
-            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            let _ = write!(command, "{FAULTS}={} ", faults.join(","));
+        let faults = faults.map(|faults| {
+            let numbers: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            numbers.join(",")
+        });
+        match (self.command, faults) {
+            (Some(command), faults) => command(seed, faults.as_deref()),
+            (None, Some(faults)) => format!("{SEED}={seed} {FAULTS}={faults} {}", test_command()),
+            (None, None) => format!("{SEED}={seed} {}", test_command()),
         }
-        match &self.command {
-            Some(own) => command.push_str(own),
-            None => command.push_str(&test_command()),
-        }
-        command
     }
 }
 

@@ -59,7 +59,7 @@ async fn program(sim: Sim) {
             Err(format!("{totals:?}"))
         }
     });
-    sim.advance(90 * SECOND).await;
+    sim.advance(45 * SECOND).await;
 }
 
 fn play(seed: u64) -> Run {
@@ -73,7 +73,7 @@ fn play(seed: u64) -> Run {
 #[test]
 fn the_same_seed_does_the_same_and_another_does_something_else() {
     let mut hashes = BTreeSet::new();
-    for seed in 0..5 {
+    for seed in 0..4 {
         let first = play(seed);
         assert!(first.count > 500, "seed {seed}: {} things", first.count);
         for _ in 0..2 {
@@ -89,7 +89,7 @@ fn the_same_seed_does_the_same_and_another_does_something_else() {
         }
         hashes.insert(first.hash);
     }
-    assert_eq!(hashes.len(), 5);
+    assert_eq!(hashes.len(), 4);
 }
 
 #[test]
