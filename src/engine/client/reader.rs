@@ -10,6 +10,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval_at};
 
+/// How topics begin that are looked at here: most are told from these by their first byte.
+const OWN: [u8; 2] = [PROBE_PREFIX.as_bytes()[0], RESERVED_PREFIX.as_bytes()[0]];
+
 /// Owns the inbound half. Looks after what concerns the client itself at once, whatever the handlers are doing; delivers all else,
 /// and stops reading when the handlers are too far behind: the broker then sees a slow consumer.
 pub(crate) struct Reader<C> {
@@ -71,6 +74,9 @@ impl<C: Codec> Reader<C> {
         let mut closed = false;
         frames.retain(|frame| {
             let topic = frame.topic();
+            if !topic.first().is_some_and(|first| OWN.contains(first)) {
+                return true;
+            }
             if topic.starts_with(PROBE_PREFIX.as_bytes()) {
                 if frame.is_intact() {
                     self.core.probes.came(topic);
