@@ -145,6 +145,7 @@ impl<C: Codec> BrokerBuilder<C> {
             forwards: Arc::clone(&forwards),
             counts: Arc::clone(&counts),
             arena: BytesMut::new(),
+            last_topic: Vec::new(),
         };
         let (commands, orders) = mpsc::channel(16);
         let ended = Arc::new(SetOnce::new());

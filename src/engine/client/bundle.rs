@@ -61,7 +61,9 @@ impl Bundle {
         let body = &self.open[self.sealed..];
         let (len, checksum) = (body.len(), crc32fast::hash(body));
         self.sealed = self.open.len();
-        if self.topics.last().is_none_or(|(_, last)| last != topic) {
+        let same =
+            |last: &Bytes| last.len() == topic.len() && (last.as_ptr() == topic.as_ptr() || last == topic);
+        if !self.topics.last().is_some_and(|(_, last)| same(last)) {
             self.topics.push((self.bodies.len(), topic.clone()));
         }
         self.bodies.push(Body { len, checksum });

@@ -31,21 +31,21 @@ impl ZmtpBrokerOutbound {
 
 /// How many of `frames`, from the first, are within the limits, and what is wrong with the next.
 pub(crate) fn within(limits: &Limits, frames: &[Frame]) -> (usize, Option<TransportError>) {
-    let too_large = |frame: &Frame| {
-        let (topic, body) = (frame.topic().len(), frame.body().len());
-        let checks = [
-            ("a topic", topic, limits.topic_bytes.min(MAX_EVENT)),
-            ("an event", body, limits.event_bytes.min(MAX_EVENT)),
-        ];
-        let (what, size, limit) = checks.into_iter().find(|(_, size, limit)| size > limit)?;
-        Some(TransportError::TooLarge { what, size, limit })
+    let (most_topic, most_body) = (
+        limits.topic_bytes.min(MAX_EVENT),
+        limits.event_bytes.min(MAX_EVENT),
+    );
+    let too_large = |frame: &Frame| frame.topic().len() > most_topic || frame.body().len() > most_body;
+    let Some(fit) = frames.iter().position(too_large) else {
+        return (frames.len(), None);
     };
-    for (i, frame) in frames.iter().enumerate() {
-        if let Some(error) = too_large(frame) {
-            return (i, Some(error));
-        }
-    }
-    (frames.len(), None)
+    let (topic, body) = (frames[fit].topic().len(), frames[fit].body().len());
+    let (what, size, limit) = if topic > most_topic {
+        ("a topic", topic, most_topic)
+    } else {
+        ("an event", body, most_body)
+    };
+    (fit, Some(TransportError::TooLarge { what, size, limit }))
 }
 
 #[async_trait]
