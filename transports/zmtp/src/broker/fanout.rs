@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 const REMEMBERED: usize = 4096;
 
 /// How long a subscriber with a long queue is waited for before more is read.
-const EASE: Duration = Duration::from_millis(5);
+const EASE: Duration = Duration::from_millis(20);
 
 /// Gives frames to the subscribers that want them: encodes each once, finds out who wants a topic once, and
 /// hands each subscriber all of a chunk at once.
