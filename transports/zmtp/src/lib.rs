@@ -35,6 +35,8 @@
 //! * A handshake's command has at most 2,048 bytes and a later one 4,096, or what the longest subscription takes; a
 //!   message has at most eight frames; a topic or body at most 512 MiB, whatever the limits say.
 //! * `clients` holds for each of the three sockets. A connection without a routing id gets one that begins with a zero byte.
+//! * Under [`Block`](distbus_transport::SlowConsumer::Block) publishing already pauses for a subscriber with more than 1 MiB waiting, at most 20 ms,
+//!   and not again until it has caught up: what waits is then small and warm. One that does not read at all costs the others that once.
 //! * A queue is counted in bytes on the wire: headers too. Besides it a connection costs what the operating system buffers.
 //! * A peer that takes nothing of what waits for it is disconnected after a
 //!   [write deadline](Zmtp::write_deadline), whatever the slow-consumer policy.
