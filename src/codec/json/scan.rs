@@ -100,11 +100,7 @@ mod tests {
                         text[at.saturating_sub(1)] = around;
                         text[(at + 1).min(len - 1)] = around;
                         text[at] = byte;
-                        assert_eq!(
-                            end_of_string(&text),
-                            text.iter().position(|b| ends(b)),
-                            "{text:?}"
-                        );
+                        assert_eq!(end_of_string(&text), text.iter().position(ends), "{text:?}");
                     }
                 }
             }
