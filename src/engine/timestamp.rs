@@ -42,23 +42,23 @@ impl Timestamp {
 
     /// Its text, without going through the formatting machinery: this is on the path of every event.
     pub fn to_text(self) -> [u8; Self::TEXT_LEN] {
-        let (days, in_day) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
-        let (year, month, day) = civil(days);
-        let (seconds, micros) = (in_day / SECOND, in_day % SECOND);
+        // Positive and no wider than they must be: division then costs a third.
+        let since_year_0 = (self.0 - MIN) as u64;
+        let (days, in_day) = (since_year_0 / DAY as u64, since_year_0 % DAY as u64);
+        let (year, month, day) = civil(days as u32);
+        let (seconds, micros) = ((in_day / SECOND as u64) as u32, (in_day % SECOND as u64) as u32);
         let mut text = *b"0000-00-00T00:00:00.000000";
-        let mut put = |at: usize, width: usize, mut value: i64| {
-            for i in (at..at + width).rev() {
-                text[i] = b'0' + (value % 10) as u8;
-                value /= 10;
-            }
-        };
-        put(0, 4, year);
-        put(5, 2, month);
-        put(8, 2, day);
-        put(11, 2, seconds / 3600);
-        put(14, 2, seconds / 60 % 60);
-        put(17, 2, seconds % 60);
-        put(20, 6, micros);
+        let mut put = |at: usize, value: u32| text[at..at + 2].copy_from_slice(&PAIRS[value as usize % 100]);
+        put(0, year / 100);
+        put(2, year);
+        put(5, month);
+        put(8, day);
+        put(11, seconds / 3600);
+        put(14, seconds / 60 % 60);
+        put(17, seconds % 60);
+        put(20, micros / 10_000);
+        put(22, micros / 100);
+        put(24, micros);
         text
     }
 
@@ -72,75 +72,134 @@ impl Timestamp {
     }
 }
 
+/// The text of 0 to 99 in two digits.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + value as u8 / 10, b'0' + value as u8 % 10];
+        value += 1;
+    }
+    pairs
+};
+
 fn parse(text: &[u8]) -> Option<Timestamp> {
-    let number = |at: usize, width: usize| -> Option<i64> {
-        text.get(at..at + width)?.iter().try_fold(0, |value, digit| {
-            digit
-                .is_ascii_digit()
-                .then(|| value * 10 + i64::from(digit - b'0'))
-        })
-    };
-    let is = |at: usize, byte: u8| text.get(at) == Some(&byte);
-    let separated =
-        is(4, b'-') && is(7, b'-') && (is(10, b'T') || is(10, b' ')) && is(13, b':') && is(16, b':');
-    if !separated {
-        return None;
+    let (moment, rest) = text.split_first_chunk()?;
+    let seconds = parse_seconds(moment)?;
+    // As we and Python write it.
+    if let Some((b".", micros)) = rest.split_first_chunk()
+        && let Ok(micros) = <&[u8; 6]>::try_from(micros)
+        && let Some([a, b, c]) = pairs(micros, [0, 2, 4])
+    {
+        let micros = i64::from(a * 10_000 + b * 100 + c);
+        return Some(Timestamp::from_micros(seconds * SECOND + micros));
     }
-    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
-    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
-    let days = days_from_civil(year, month, day);
-    if civil(days) != (year, month, day) || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let mut at = 19;
-    let mut micros = 0;
-    if is(at, b'.') {
-        let digits = text[at + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
-        if !(1..=9).contains(&digits) {
-            return None;
-        }
-        let kept = digits.min(6);
-        micros = number(at + 1, kept)? * 10_i64.pow(6 - kept as u32);
-        at += 1 + digits;
-    }
-    let offset = match &text[at..] {
-        [] | b"Z" => 0,
-        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let (hours, minutes) = (number(at + 1, 2)?, number(at + 4, 2)?);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            (hours * 60 + minutes) * if *sign == b'-' { -60 } else { 60 }
-        }
-        _ => return None,
-    };
-    let seconds = hour * 3600 + minute * 60 + second - offset;
-    Some(Timestamp::from_micros(days * DAY + seconds * SECOND + micros))
+    let (micros, zone) = parse_fraction(rest)?;
+    let offset = parse_zone(zone)?;
+    Some(Timestamp::from_micros((seconds - offset) * SECOND + micros))
 }
 
-/// Days since 1970-01-01 to year, month, day in the proleptic Gregorian calendar. The year is taken to begin in March, so that the leap
+/// The two-digit numbers at these places, all looked at before any is doubted.
+#[inline]
+fn pairs<const LEN: usize, const COUNT: usize>(
+    text: &[u8; LEN],
+    places: [usize; COUNT],
+) -> Option<[u32; COUNT]> {
+    let mut wrong = false;
+    let values = places.map(|at| {
+        let (tens, ones) = (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0'));
+        wrong |= (tens > 9) | (ones > 9);
+        u32::from(tens) * 10 + u32::from(ones)
+    });
+    (!wrong).then_some(values)
+}
+
+/// Seconds since 1970 began, from date and time of day.
+#[inline]
+fn parse_seconds(text: &[u8; 19]) -> Option<i64> {
+    let separated = (text[4] == b'-')
+        & (text[7] == b'-')
+        & ((text[10] == b'T') | (text[10] == b' '))
+        & (text[13] == b':')
+        & (text[16] == b':');
+    let [century, year, month, day, hour, minute, second] = pairs(text, [0, 2, 5, 8, 11, 14, 17])?;
+    let year = century * 100 + year;
+    if !separated || !is_date(year, month, day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = i64::from(days_from_civil(year, month, day)) + MIN / DAY;
+    Some(days * (DAY / SECOND) + i64::from(hour * 3600 + minute * 60 + second))
+}
+
+/// Microseconds, and what follows them.
+fn parse_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    let [b'.', text @ ..] = text else {
+        return Some((0, text));
+    };
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !(1..=9).contains(&digits) {
+        return None;
+    }
+    let (fraction, rest) = text.split_at(digits);
+    let kept = fraction.iter().copied().chain(std::iter::repeat(b'0')).take(6);
+    Some((
+        kept.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')),
+        rest,
+    ))
+}
+
+/// Seconds ahead of UTC.
+fn parse_zone(text: &[u8]) -> Option<i64> {
+    let (sign, text) = match text {
+        [] | b"Z" => return Some(0),
+        [sign @ (b'+' | b'-'), text @ ..] => (*sign, text.first_chunk::<5>().filter(|_| text.len() == 5)?),
+        _ => return None,
+    };
+    let [hours, minutes] = pairs(text, [0, 3])?;
+    if text[2] != b':' || hours > 23 || minutes > 59 {
+        return None;
+    }
+    Some(i64::from(hours * 60 + minutes) * if sign == b'-' { -60 } else { 60 })
+}
+
+fn is_date(year: u32, month: u32, day: u32) -> bool {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let days = match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    };
+    (1..=days).contains(&day)
+}
+
+const DAYS_OF_400_YEARS: u32 = 146_097;
+/// From 0000-03-01 back to 0000-01-01.
+const TO_MARCH: u32 = 60;
+
+/// Days since 0000-01-01 to year, month, day in the proleptic Gregorian calendar. The year is taken to begin in March, so that the leap
 /// day is its last and months have a regular length (153 days in five).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
+fn civil(days: u32) -> (u32, u32, u32) {
+    // 400 years on, and back in the end, so that nothing is ever negative.
+    let z = days + DAYS_OF_400_YEARS - TO_MARCH;
+    let (era, day_of_era) = (z / DAYS_OF_400_YEARS, z % DAYS_OF_400_YEARS);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let mp = (5 * day_of_year + 2) / 153;
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
     (
-        year_of_era + era * 400 + i64::from(month <= 2),
+        year_of_era + era * 400 + u32::from(month <= 2) - 400,
         month,
         day_of_year - (153 * mp + 2) / 5 + 1,
     )
 }
 
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+fn days_from_civil(year: u32, month: u32, day: u32) -> u32 {
+    let year = year + 400 - u32::from(month <= 2);
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    era * DAYS_OF_400_YEARS + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year + TO_MARCH
+        - DAYS_OF_400_YEARS
 }
 
 impl fmt::Display for Timestamp {
@@ -196,9 +255,45 @@ mod tests {
             "2026-11-22T17:23:16+1",
             "2026-11-22T17:23:1é",
             "2026-00-10T00:00:00",
+            "2026-04-31T00:00:00",
+            "2026-04-00T00:00:00",
+            "1900-02-29T00:00:00",
+            "2026-11-22T17:60:00",
+            "2026-11-22T17:23:60",
+            "2026-11-22t17:23:16.123456",
+            "2026-11-22T17:23:16.12345:",
+            "2026-11-22T17:23:16.12345/",
+            "2026-11-22T17:23:16,123456",
+            "2026-11-22T17:23:16.12+01:00Z",
+            "2026-11-22T17:23:16.12+24:00",
+            "2026-11-22T17:23:16.12+01-00",
+            "2026-11-22T17:23:16ZZ",
         ] {
             assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
         }
+    }
+
+    /// Day after day from the first to the last, by the rules of the calendar alone.
+    #[test]
+    fn every_day_has_its_date() {
+        let mut days = MIN / DAY;
+        for year in 0..10_000_u32 {
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let lengths = [31, 28 + u32::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            for (month, length) in (1..).zip(lengths) {
+                for day in 1..=length {
+                    assert!(is_date(year, month, day));
+                    let since_year_0 = (days - MIN / DAY) as u32;
+                    assert_eq!(civil(since_year_0), (year, month, day));
+                    assert_eq!(days_from_civil(year, month, day), since_year_0);
+                    days += 1;
+                }
+                assert!(!is_date(year, month, length + 1));
+            }
+        }
+        assert_eq!(days * DAY, MAX + 1);
+        let first = Timestamp::from_micros(0).to_string();
+        assert_eq!(first, "1970-01-01T00:00:00.000000");
     }
 
     proptest! {

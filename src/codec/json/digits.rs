@@ -57,8 +57,8 @@ pub(super) fn text_len(payload: &[u8]) -> usize {
     (2 * payload.len() + longer.sum::<usize>() + 1).max(2)
 }
 
-/// Appends an array.
-pub(super) fn write(payload: &[u8], out: &mut BytesMut) {
+/// Appends an array, whose text has this length: who calls needs it as well, to make room.
+pub(super) fn write(payload: &[u8], text_len: usize, out: &mut BytesMut) {
     out.put_u8(b'[');
     if payload.is_empty() {
         out.put_u8(b']');
@@ -66,7 +66,7 @@ pub(super) fn write(payload: &[u8], out: &mut BytesMut) {
     }
     let mut at = out.len();
     // The last copy may reach three bytes past the end.
-    out.resize(at + text_len(payload) + 3, 0);
+    out.resize(at + text_len + 3, 0);
     for &byte in payload {
         out[at..at + 4].copy_from_slice(&TEXT[usize::from(byte)].to_le_bytes());
         at += usize::from(LEN[usize::from(byte)]);
@@ -195,7 +195,7 @@ mod tests {
 
     fn written(payload: &[u8]) -> String {
         let mut out = BytesMut::new();
-        write(payload, &mut out);
+        write(payload, text_len(payload), &mut out);
         String::from_utf8(out.to_vec()).unwrap()
     }
 

@@ -4,7 +4,7 @@
 //! each `,` and `:`. It reads left to right in one pass and leaves at the first surprise; [`any`] then starts over and decides. So
 //! `usual` may never take what `any` would not, nor read it differently; a test holds one against the other.
 
-use super::{digits, dtype, uuid};
+use super::{digits, dtype, scan, uuid};
 use crate::codec::{Opened, PayloadKind};
 use crate::{EventId, Timestamp};
 use bytes::{Bytes, BytesMut};
@@ -113,7 +113,7 @@ impl<'a> Scan<'a> {
     fn string(&mut self) -> Option<&'a [u8]> {
         self.space();
         let [b'"', text @ ..] = self.0 else { return None };
-        let end = text.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20)?;
+        let end = scan::end_of_string(text)?;
         let (text, rest) = text.split_at(end);
         let [b'"', rest @ ..] = rest else { return None };
         self.0 = rest;

@@ -1,4 +1,5 @@
-//! Where in a block of text commas and brackets are, for eight bytes at once. No more exact than it must be: whoever asks checks what is there.
+//! Where in text commas, brackets and the ends of strings are, for eight bytes at once. Of commas and brackets no more exact than it must be:
+//! whoever asks checks what is there.
 
 /// How many bytes a block has: a bit of a `u64` for each, the first byte's lowest.
 pub(super) const BLOCK: usize = 64;
@@ -25,6 +26,26 @@ pub(super) fn bracket(block: &[u8; BLOCK]) -> Option<usize> {
         return None;
     }
     block.iter().position(|byte| byte & 0x20 == 0)
+}
+
+/// Finds the first quote, backslash or control character.
+#[inline]
+pub(super) fn end_of_string(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Marks each byte below `limit`, at most 0x80. A byte above one that it marks may be marked wrongly, so only the lowest counts.
+    let below = |bytes: u64, limit: u8| bytes.wrapping_sub(u64::from(limit) * ONES) & !bytes & (0x80 * ONES);
+    let (eighths, rest) = text.as_chunks::<8>();
+    for (at, eighth) in eighths.iter().enumerate() {
+        let bytes = u64::from_le_bytes(*eighth);
+        let marks = below(bytes, 0x20)
+            | below(bytes ^ (u64::from(b'"') * ONES), 1)
+            | below(bytes ^ (u64::from(b'\\') * ONES), 1);
+        if marks != 0 {
+            return Some(8 * at + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let in_rest = rest.iter().position(|&b| b < 0x20 || b == b'"' || b == b'\\')?;
+    Some(text.len() - rest.len() + in_rest)
 }
 
 /// A bit for each byte, from a function that gives one in each byte's lowest bit.
@@ -61,6 +82,25 @@ mod tests {
                     assert_eq!(bracket, first);
                     if byte == b']' {
                         assert!(bracket <= Some(at));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_string_ends_where_it_ends() {
+        let ends = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
+        for len in 0..20 {
+            assert_eq!(end_of_string(&vec![b'a'; len]), None);
+            for at in 0..len {
+                for byte in 0..=u8::MAX {
+                    for around in [b'a', b'"', b'#', b'!', b']', b' ', 0x1F, 0x80, 0xFF] {
+                        let mut text = vec![b'a'; len];
+                        text[at.saturating_sub(1)] = around;
+                        text[(at + 1).min(len - 1)] = around;
+                        text[at] = byte;
+                        assert_eq!(end_of_string(&text), text.iter().position(ends), "{text:?}");
                     }
                 }
             }

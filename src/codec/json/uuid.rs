@@ -25,10 +25,40 @@ pub(super) fn read(text: &[u8; Hyphenated::LENGTH]) -> Option<Uuid> {
     Some(Uuid::from_u128(bits))
 }
 
+/// Lower case, with hyphens.
+#[inline]
+pub(super) fn write(uuid: Uuid, text: &mut [u8; Hyphenated::LENGTH]) {
+    let (upper, lower) = uuid.as_u64_pair();
+    let [a, b] = [digits((upper >> 32) as u32), digits(upper as u32)];
+    let [c, d] = [digits((lower >> 32) as u32), digits(lower as u32)];
+    text[..8].copy_from_slice(&a);
+    text[9..13].copy_from_slice(&b[..4]);
+    text[14..18].copy_from_slice(&b[4..]);
+    text[19..23].copy_from_slice(&c[..4]);
+    text[24..28].copy_from_slice(&c[4..]);
+    text[28..].copy_from_slice(&d);
+    for at in HYPHENS {
+        text[at] = b'-';
+    }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Its eight digits.
+#[inline]
+fn digits(number: u32) -> [u8; 8] {
+    let fours = u64::from(number);
+    let pairs = (fours | fours << 16) & 0x0000_FFFF_0000_FFFF;
+    let values = (pairs | pairs << 8) & 0x00FF_00FF_00FF_00FF;
+    let values = (values | values << 4) & (0x0F * ONES);
+    // Six more than 10 to 15 reach the next four bits: a letter.
+    let letters = ((values + 6 * ONES) >> 4) & ONES;
+    (values + u64::from(b'0') * ONES + u64::from(b'a' - b'0' - 10) * letters).to_be_bytes()
+}
+
 /// Eight digits, the first highest.
 #[inline]
 fn number(text: u64) -> Option<u32> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x80 * ONES;
     // In seven bits nothing carries from byte to byte: the high bit then says "at least so much".
     let at_least = |least: u8| text.wrapping_add((0x80 - u64::from(least)) * ONES);
@@ -77,6 +107,9 @@ mod tests {
             let uuid = Uuid::from_u128(bits);
             let mut text = [0; 36];
             uuid.hyphenated().encode_lower(&mut text);
+            let mut ours = [0; 36];
+            write(uuid, &mut ours);
+            prop_assert_eq!(ours, text);
             prop_assert_eq!(read(&text), Some(uuid));
             text.make_ascii_uppercase();
             prop_assert_eq!(read(&text), usual(&text));

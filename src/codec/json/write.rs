@@ -1,22 +1,23 @@
 //! The body of an event, without the formatting machinery: this is on the path of every event.
 
-use super::{digits, dtype};
+use super::{digits, dtype, uuid};
 use crate::Timestamp;
 use crate::codec::Envelope;
+use ::uuid::Uuid;
+use ::uuid::fmt::Hyphenated;
 use bytes::{BufMut, BytesMut};
-use uuid::Uuid;
-use uuid::fmt::Hyphenated;
 
 /// More than all that is neither topic nor payload, unless the id is not a UUID.
 const FIXED: usize = 192;
 
 pub(super) fn event(event: &Envelope<'_>, body: &mut BytesMut) {
-    body.reserve(FIXED + event.topic.len() + event.data.map_or(0, digits::text_len));
+    let data_len = event.data.map_or(0, digits::text_len);
+    body.reserve(FIXED + event.topic.len() + data_len);
     body.extend_from_slice(br#"{"type":"#);
     string(event.topic, body);
     body.extend_from_slice(br#","data":"#);
     match event.data {
-        Some(data) => digits::write(data, body),
+        Some(data) => digits::write(data, data_len, body),
         None => body.extend_from_slice(b"null"),
     }
     body.extend_from_slice(br#","dtype":"#);
@@ -41,7 +42,9 @@ const TIME: usize = TAIL.len() - 2 - Timestamp::TEXT_LEN;
 #[inline]
 fn tail(id: Uuid, timestamp: Timestamp) -> [u8; TAIL.len()] {
     let mut text = *TAIL;
-    id.hyphenated().encode_lower(&mut text[ID..]);
+    if let Some(place) = text[ID..].first_chunk_mut() {
+        uuid::write(id, place);
+    }
     text[TIME..TIME + Timestamp::TEXT_LEN].copy_from_slice(&timestamp.to_text());
     text
 }
