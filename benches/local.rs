@@ -43,6 +43,21 @@ fn one_emission(c: &mut Criterion) {
                 .iter(|| bus.emit(black_box("lab.temp"), black_box(7_u64)));
         });
     }
+    // In the very loop that a broadcast is awaited in, below.
+    let bus = with_sync_handlers(1);
+    group.bench_function("1 sync handler, in a loop", |b| {
+        b.iter_custom(|rounds| {
+            runtime.block_on(async {
+                let start = Instant::now();
+                for _ in 0..rounds {
+                    bus.emit(black_box("lab.temp"), black_box(7_u64))
+                        .await
+                        .expect("the bus is open");
+                }
+                start.elapsed()
+            })
+        });
+    });
     let bus = with_sync_handlers(1);
     for i in 0..100_000 {
         let entry = bus.entry("others");
@@ -102,7 +117,7 @@ fn broadcast(c: &mut Criterion) {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .sample_size(30);
-    // Awaited, as an emission is.
+    // Awaited, in the loop that an emission is awaited in above.
     let (sender, mut receiver) = tokio::sync::broadcast::channel::<u64>(64);
     group.bench_function("1 receiver, awaited", |b| {
         b.iter_custom(|rounds| {
