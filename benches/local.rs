@@ -43,6 +43,21 @@ fn one_emission(c: &mut Criterion) {
                 .iter(|| bus.emit(black_box("lab.temp"), black_box(7_u64)));
         });
     }
+    // In the very loop that a broadcast is awaited in, below.
+    let bus = with_sync_handlers(1);
+    group.bench_function("1 sync handler, in a loop", |b| {
+        b.iter_custom(|rounds| {
+            runtime.block_on(async {
+                let start = Instant::now();
+                for _ in 0..rounds {
+                    bus.emit(black_box("lab.temp"), black_box(7_u64))
+                        .await
+                        .expect("the bus is open");
+                }
+                start.elapsed()
+            })
+        });
+    });
     let bus = with_sync_handlers(1);
     for i in 0..100_000 {
         let entry = bus.entry("others");
@@ -96,11 +111,26 @@ fn one_emission(c: &mut Criterion) {
 }
 
 fn broadcast(c: &mut Criterion) {
+    let runtime = runtime();
     let mut group = c.benchmark_group("broadcast");
     group
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .sample_size(30);
+    // Awaited, in the loop that an emission is awaited in above.
+    let (sender, mut receiver) = tokio::sync::broadcast::channel::<u64>(64);
+    group.bench_function("1 receiver, awaited", |b| {
+        b.iter_custom(|rounds| {
+            runtime.block_on(async {
+                let start = Instant::now();
+                for _ in 0..rounds {
+                    sender.send(black_box(7)).expect("a receiver");
+                    black_box(receiver.recv().await.expect("a value"));
+                }
+                start.elapsed()
+            })
+        });
+    });
     for count in [1, 8] {
         let (sender, _) = tokio::sync::broadcast::channel::<u64>(64);
         let mut receivers: Vec<_> = (0..count).map(|_| sender.subscribe()).collect();

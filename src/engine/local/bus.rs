@@ -185,11 +185,17 @@ impl LocalBus {
         self.0.dispatch(topic, &mut source)
     }
 
-    async fn finish(&self, pending: Pending) -> Result<(), Error> {
-        match pending {
-            Pending::None => Ok(()),
-            // Boxed, so that an emission with nothing to wait for, the most frequent one, is a small future.
-            pending => Box::pin(self.0.run(pending)).await,
+    /// Waits for what is left. Boxed, so that an emission is a small future: most have nothing to wait for, and each is moved about.
+    fn finish(&self, pending: Pending) -> impl Future<Output = Result<(), Error>> + Send {
+        let rest = match pending {
+            Pending::None => None,
+            pending => Some(Box::pin(self.0.run(pending))),
+        };
+        async move {
+            match rest {
+                Some(rest) => rest.await,
+                None => Ok(()),
+            }
         }
     }
 

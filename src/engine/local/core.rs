@@ -106,6 +106,12 @@ impl Core {
     /// So many deliveries to handlers have ended.
     pub(super) fn end(&self, count: u64) {
         self.ledger.end(count);
+        self.ended();
+    }
+
+    /// Tells whoever closes the bus to look again.
+    #[inline]
+    pub(super) fn ended(&self) {
         if self.is_closing() {
             self.state.ended.notify_waiters();
         }

@@ -3,6 +3,7 @@
 use super::bridges::Outlet;
 use super::core::{Core, lock};
 use super::delivery::{Delivery, Pending, Work};
+use super::ledger::Stripe;
 use super::registration::{Call, Handler, Registration, Target};
 use super::source::Source;
 use super::table::List;
@@ -12,7 +13,7 @@ use crate::engine::handler::{Called, Ending};
 use crate::engine::queue::Queue;
 use crate::engine::topic::check_emit;
 use crate::{DropReason, Reject, SlowConsumer};
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::runtime::Handle;
@@ -33,7 +34,11 @@ struct Run<'a> {
 impl Core {
     /// The shortest path: nobody is registered for the topic, or only handlers that take this very type by reference. `false` when it is
     /// not so; then nothing was called.
-    pub(super) fn dispatch_ref(&self, topic: &str, value: &dyn Any) -> Result<bool, Box<Error>> {
+    pub(super) fn dispatch_ref<T: Any>(&self, topic: &str, value: &T) -> Result<bool, Box<Error>> {
+        self.dispatch_any(topic, value, TypeId::of::<T>())
+    }
+
+    fn dispatch_any(&self, topic: &str, value: &dyn Any, of: TypeId) -> Result<bool, Box<Error>> {
         let table = self.table.load();
         if table.matches_wild(topic) {
             return Ok(false);
@@ -43,10 +48,10 @@ impl Core {
             self.begin(0)?;
             return Ok(true);
         };
-        if list.by_ref != Some(value.type_id()) || !list.emittable {
+        if list.by_ref != Some(of) || !list.emittable {
             return Ok(false);
         }
-        self.begin(list.handlers)?;
+        let stripe = self.begin(list.handlers)?;
         for to in &list.all {
             if let Target::Handler(Handler {
                 call: Call::Ref(handler),
@@ -57,19 +62,21 @@ impl Core {
                 self.ledger.fail(to.report(Some(topic), &failure));
             }
         }
-        self.end(list.handlers);
+        stripe.end(list.handlers);
+        self.ended();
         Ok(true)
     }
 
     /// So many deliveries begin, unless the bus closes.
-    fn begin(&self, count: u64) -> Result<(), Box<Error>> {
-        self.ledger.begin(count);
+    #[inline]
+    fn begin(&self, count: u64) -> Result<&Stripe, Box<Error>> {
+        let stripe = self.ledger.begin(count);
         if self.is_closing() {
-            self.ledger.unbegin(count);
-            self.state.ended.notify_waiters();
+            stripe.unbegin(count);
+            self.ended();
             return Err(Error::Closed.into());
         }
-        Ok(())
+        Ok(stripe)
     }
 
     /// Calls who is registered, and returns what is left to wait for. Never blocks, holds no lock while it calls.

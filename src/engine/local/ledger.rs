@@ -18,11 +18,24 @@ const STRIPES: usize = 16;
 /// Two cache lines: processors fetch them in pairs.
 #[derive(Default)]
 #[repr(align(128))]
-struct Stripe {
+pub(super) struct Stripe {
     /// Deliveries to handlers that have begun.
     offered: AtomicU64,
     /// Those of them that have ended, well or not; perhaps begun in another stripe.
     done: AtomicU64,
+}
+
+impl Stripe {
+    /// Takes back [`Ledger::begin`].
+    pub(super) fn unbegin(&self, count: u64) {
+        self.offered.fetch_sub(count, SeqCst);
+    }
+
+    /// As [`Ledger::end`], by whoever knows its stripe.
+    #[inline]
+    pub(super) fn end(&self, count: u64) {
+        self.done.fetch_add(count, SeqCst);
+    }
 }
 
 impl Ledger {
@@ -34,6 +47,7 @@ impl Ledger {
         }
     }
 
+    #[inline]
     fn mine(&self) -> &Stripe {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
@@ -45,18 +59,16 @@ impl Ledger {
 
     /// So many deliveries begin. Sequentially consistent, and so is [`Self::running`]: whoever closes the bus either sees them, or they see
     /// that it is closed.
-    pub(super) fn begin(&self, count: u64) {
-        self.mine().offered.fetch_add(count, SeqCst);
-    }
-
-    /// Takes back [`Self::begin`].
-    pub(super) fn unbegin(&self, count: u64) {
-        self.mine().offered.fetch_sub(count, SeqCst);
+    #[inline]
+    pub(super) fn begin(&self, count: u64) -> &Stripe {
+        let stripe = self.mine();
+        stripe.offered.fetch_add(count, SeqCst);
+        stripe
     }
 
     /// So many deliveries have ended.
     pub(super) fn end(&self, count: u64) {
-        self.mine().done.fetch_add(count, SeqCst);
+        self.mine().end(count);
     }
 
     /// One of the deliveries that end came to nothing.

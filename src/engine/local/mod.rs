@@ -13,6 +13,7 @@ mod delivery;
 mod dispatch;
 mod entry;
 mod ledger;
+mod recent;
 mod registration;
 mod source;
 mod table;

@@ -1,3 +1,4 @@
+use super::recent::Recent;
 use super::registration::Registration;
 use crate::engine::topic::{Pattern, Segment, check_emit, is_internal};
 use rapidhash::quality::RandomState;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 pub(super) struct Table {
     exact: Map<Arc<List>>,
     wild: Node,
+    /// Of `exact`; empty again after each change.
+    recent: Recent,
 }
 
 type Map<V> = HashTrieMapSync<Arc<str>, V, RandomState>;
@@ -30,6 +33,7 @@ struct Node {
 /// All that is registered for one pattern, in the order in which it came.
 #[derive(Clone)]
 pub(super) struct List {
+    pub(super) pattern: Box<str>,
     pub(super) all: Vec<Arc<Registration>>,
     /// How many of them are handlers, as opposed to queues, which count for themselves.
     pub(super) handlers: u64,
@@ -49,6 +53,7 @@ impl List {
         let first = types.next().flatten();
         let by_ref = first.filter(|_| types.all(|other| other == first));
         Self {
+            pattern: pattern.as_str().into(),
             handlers,
             shares,
             by_ref,
@@ -85,7 +90,7 @@ type Removed = Vec<Arc<Registration>>;
 impl Table {
     /// What is registered for this very topic.
     pub(super) fn exact(&self, topic: &str) -> Option<&Arc<List>> {
-        self.exact.get(topic)
+        self.recent.get_or_find(topic, || self.exact.get(topic))
     }
 
     /// Whether there are wildcard patterns at all.
@@ -111,6 +116,7 @@ impl Table {
 
     /// Whether it is one more; `false` when it took the place of another.
     pub(super) fn insert(&mut self, new: Arc<Registration>) -> bool {
+        self.recent = Recent::default();
         let pattern = new.pattern.clone();
         if !pattern.is_exact() {
             let path: Vec<_> = pattern.segments().collect();
@@ -138,6 +144,7 @@ impl Table {
         pattern: &Pattern,
         which: &mut dyn FnMut(&Registration) -> bool,
     ) -> Removed {
+        self.recent = Recent::default();
         let mut removed = Removed::new();
         if pattern.is_exact() {
             let mut list = self.exact.get(pattern.as_str()).cloned();
@@ -318,7 +325,8 @@ mod tests {
                 let mut count = 0;
                 table.for_each(&mut |_| count += 1);
                 prop_assert_eq!(count, kept.len());
-                for topic in &topics {
+                // Twice: the second time it is remembered, where there is room.
+                for topic in topics.iter().chain(&topics) {
                     let expected: Vec<u64> =
                         kept.iter().filter(|(_, p)| p.matches(topic)).map(|(id, _)| *id).collect();
                     prop_assert_eq!(found(table, topic), expected, "{}", topic);
