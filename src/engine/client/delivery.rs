@@ -70,6 +70,8 @@ impl<C: Codec> Delivery<C> {
         let done = self.deliver_now(frames);
         if done == Some(frames.len()) {
             frames.clear();
+            // Other tasks of this thread have their turn, however much there is to read.
+            tokio::task::coop::consume_budget().await;
             return Some(());
         }
         let rest = frames.split_off(done.unwrap_or(0));
