@@ -46,7 +46,8 @@ impl<C: Codec> Client<C> {
         self.add(pattern, typed(handler), false).await
     }
 
-    /// As [`on`](Client::on), for a handler that has nothing to wait for: it costs no future.
+    /// As [`on`](Client::on), for a handler that has nothing to wait for: it costs no future. It is called where events are read, and MUST NOT block
+    /// its thread: this client's pulses and barriers would wait for it.
     ///
     /// # Errors
     /// As [`on`](Client::on).
