@@ -212,6 +212,11 @@ impl fmt::Debug for Pattern {
     }
 }
 
+/// Whether events of this topic are probes. Most topics are told from theirs by the first byte.
+pub(crate) fn is_probe(topic: &[u8]) -> bool {
+    topic.first() == PROBE_PREFIX.as_bytes().first() && topic.starts_with(PROBE_PREFIX.as_bytes())
+}
+
 /// Checks a topic that somebody wants to emit to.
 pub(crate) fn check_emit(topic: &str) -> Result<(), TopicError> {
     if topic.is_empty() {

@@ -5,7 +5,7 @@ use crate::engine::arena::make_room;
 use crate::engine::host::Host;
 use crate::engine::rejects::reject;
 use crate::engine::signal::signal;
-use crate::engine::topic::{CLOSE, HANDSHAKE, HELLO, PROBE_PREFIX, PULSE, RESERVED_PREFIX};
+use crate::engine::topic::{CLOSE, HANDSHAKE, HELLO, PULSE, RESERVED_PREFIX, is_probe};
 use bytes::{Bytes, BytesMut};
 use distbus_transport::{
     BrokerInbound, BrokerInbox, BrokerOutbound, BrokerSignal, CloseReport, Frame, Limits, Reject,
@@ -42,12 +42,6 @@ pub(crate) struct Relay<C> {
     pub(crate) arena: BytesMut,
     /// The last topic that may be relayed: the next event is often of the same.
     pub(crate) last_topic: Vec<u8>,
-}
-
-fn is_probe(frame: &Frame) -> bool {
-    // Most topics differ in the first byte already.
-    frame.topic().first() == PROBE_PREFIX.as_bytes().first()
-        && frame.topic().starts_with(PROBE_PREFIX.as_bytes())
 }
 
 /// When closing, nothing new for this long means that all is in.
@@ -107,7 +101,7 @@ impl<C: Codec> Relay<C> {
             self.keep_readable(frames);
         }
         self.outbound.publish(frames).await?;
-        let probes = frames.iter().filter(|frame| is_probe(frame)).count() as u64;
+        let probes = frames.iter().filter(|frame| is_probe(frame.topic())).count() as u64;
         self.counts.probes.fetch_add(probes, Relaxed);
         self.counts
             .relayed
@@ -150,7 +144,7 @@ impl<C: Codec> Relay<C> {
         frames.retain(|frame| {
             let topic = std::str::from_utf8(frame.topic()).unwrap_or_default();
             // Probes name another topic on purpose.
-            let probe = topic.starts_with(PROBE_PREFIX);
+            let probe = is_probe(frame.topic());
             make_room(arena, frame.body().len());
             let opened = codec.read_event(topic, frame.body(), arena);
             let good = opened.is_ok_and(|opened| opened.same_topic || probe);

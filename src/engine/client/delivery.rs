@@ -41,18 +41,22 @@ pub(crate) struct Handling<C> {
     batches: mpsc::Receiver<Batch>,
 }
 
+/// Bytes that wait for the task at most.
+fn most<C>(core: &Core<C>) -> usize {
+    core.limits.queue_bytes.min(Semaphore::MAX_PERMITS >> 1)
+}
+
 /// Both ends.
 pub(crate) fn delivery<C: Codec>(core: &Arc<Core<C>>) -> (Delivery<C>, Handling<C>) {
     let dispatcher = Arc::new(Mutex::new(Dispatcher::new(Arc::clone(core))));
     let waiting = Arc::new(AtomicUsize::new(0));
     let (sender, receiver) = mpsc::channel(BATCHES);
-    let room = core.limits.queue_bytes.min(Semaphore::MAX_PERMITS >> 1);
     let delivery = Delivery {
         core: Arc::clone(core),
         dispatcher: Arc::clone(&dispatcher),
         waiting: Arc::clone(&waiting),
         batches: sender,
-        room: Arc::new(Semaphore::new(room)),
+        room: Arc::new(Semaphore::new(most(core))),
     };
     let handling = Handling {
         core: Arc::clone(core),
@@ -67,46 +71,40 @@ impl<C: Codec> Delivery<C> {
     /// Delivers the frames, and empties `frames`. Waits while the handlers are too far behind: the broker then sees a slow consumer. `None` when
     /// the user has closed meanwhile; what the handlers have not got is reported as undelivered.
     pub(crate) async fn deliver(&self, frames: &mut Vec<Frame>) -> Option<()> {
-        let done = self.deliver_now(frames);
-        if done == Some(frames.len()) {
-            frames.clear();
+        if self.deliver_now(frames) {
             // Other tasks of this thread have their turn, however much there is to read.
             tokio::task::coop::consume_budget().await;
             return Some(());
         }
-        let rest = frames.split_off(done.unwrap_or(0));
-        frames.clear();
-        self.hand_over(rest).await
+        self.hand_over(std::mem::take(frames)).await
     }
 
-    /// Calls handlers as far as that can be done at once. Of how many frames; `None` when something has to be waited for, and nothing could be
-    /// done or the last of them left it.
-    fn deliver_now(&self, frames: &mut Vec<Frame>) -> Option<usize> {
+    /// Calls handlers as far as that can be done at once, and takes what they got out of `frames`. False when anything is left to do: frames, or to
+    /// wait for the handlers of the last one.
+    fn deliver_now(&self, frames: &mut Vec<Frame>) -> bool {
         if self.waiting.load(Acquire) > 0 {
-            return None;
+            return false;
         }
-        let mut dispatcher = self.dispatcher.try_lock().ok()?;
+        let Ok(mut dispatcher) = self.dispatcher.try_lock() else {
+            return false;
+        };
         let start = Instant::now();
         let (mut done, mut run) = (0, 1);
         while done < frames.len() {
             let to = frames.len().min(done + run);
             done += dispatcher.call(&frames[done..to]);
-            if dispatcher.has_to_wait() {
-                frames.drain(..done);
-                return None;
-            }
-            if done < frames.len() && start.elapsed() > SLICE {
+            if dispatcher.has_to_wait() || done < frames.len() && start.elapsed() > SLICE {
                 break;
             }
             run = (2 * run).min(Dispatcher::<C>::RUN);
         }
-        Some(done)
+        frames.drain(..done);
+        frames.is_empty() && !dispatcher.has_to_wait()
     }
 
     async fn hand_over(&self, frames: Vec<Frame>) -> Option<()> {
         let cost: usize = frames.iter().map(Frame::cost).sum();
-        let most = self.core.limits.queue_bytes.min(Semaphore::MAX_PERMITS >> 1);
-        let permits = u32::try_from(cost.min(most)).unwrap_or(u32::MAX);
+        let permits = u32::try_from(cost.min(most(&self.core))).unwrap_or(u32::MAX);
         tokio::select! {
             biased;
             room = Arc::clone(&self.room).acquire_many_owned(permits) => {

@@ -2,16 +2,13 @@ use super::core::{ClosedBy, Core};
 use super::delivery::Delivery;
 use crate::codec::Codec;
 use crate::engine::liveness::Liveness;
-use crate::engine::topic::{CLOSE, HANDSHAKE, PROBE_PREFIX, PULSE, RESERVED_PREFIX};
+use crate::engine::topic::{CLOSE, HANDSHAKE, PULSE, RESERVED_PREFIX, is_probe};
 use distbus_transport::{ClientInbound, ClientInbox, ClientSignal, Frame, Reject};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval_at};
-
-/// How topics begin that are looked at here: most are told from these by their first byte.
-const OWN: [u8; 2] = [PROBE_PREFIX.as_bytes()[0], RESERVED_PREFIX.as_bytes()[0]];
 
 /// Owns the inbound half. Looks after what concerns the client itself at once, whatever the handlers are doing; delivers all else,
 /// and stops reading when the handlers are too far behind: the broker then sees a slow consumer.
@@ -74,10 +71,7 @@ impl<C: Codec> Reader<C> {
         let mut closed = false;
         frames.retain(|frame| {
             let topic = frame.topic();
-            if !topic.first().is_some_and(|first| OWN.contains(first)) {
-                return true;
-            }
-            if topic.starts_with(PROBE_PREFIX.as_bytes()) {
+            if is_probe(topic) {
                 if frame.is_intact() {
                     self.core.probes.came(topic);
                     inbound.internal.fetch_add(1, Relaxed);
