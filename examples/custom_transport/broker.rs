@@ -3,7 +3,7 @@
 //! What clients send goes through one queue to [`Inbound`], bounded in bytes: where it is full, their sockets are not read.
 
 use crate::subscriber::Subscriber;
-use crate::wire::{Message, Reader, Writer, split, within};
+use crate::wire::{Message, Reader, Writer, split};
 use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_transport::{
@@ -225,7 +225,7 @@ impl Hub {
 
     async fn frame(&self, frame: Frame, sender: &Sender) {
         self.counters.received.fetch_add(1, Relaxed);
-        if within(std::slice::from_ref(&frame), &self.limits).1.is_err() {
+        if self.limits.within(std::slice::from_ref(&frame)).1.is_err() {
             return self.reject(Reject::TooLarge);
         }
         let bytes = frame.cost();
@@ -346,7 +346,7 @@ impl Outbound {
 impl BrokerOutbound for Outbound {
     async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
         let hub = self.open()?;
-        let (frames, outcome) = within(frames, &hub.limits);
+        let (frames, outcome) = hub.limits.within(frames);
         let subscribers: Vec<_> = hub.subscribers().values().cloned().collect();
         // Together: who has room has everything before anybody is waited for, and deadlines run side by side.
         join_all(subscribers.iter().map(|subscriber| subscriber.deliver(frames))).await;

@@ -1,6 +1,6 @@
 //! The client's side: its two halves use their half of the socket directly, without a task.
 
-use crate::wire::{Message, Prefixes, Reader, Writer, split, within};
+use crate::wire::{Message, Prefixes, Reader, Writer, split};
 use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_transport::{
@@ -139,7 +139,7 @@ impl Outbound {
 #[async_trait]
 impl ClientOutbound for Outbound {
     async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
-        let (frames, outcome) = within(frames, &self.limits);
+        let (frames, outcome) = self.limits.within(frames);
         let count = frames.len() as u64;
         let sent = self.send(frames.iter().cloned().map(Message::Frame)).await;
         self.counters.offered.fetch_add(count, Relaxed);

@@ -98,20 +98,6 @@ fn parse(mut bytes: Bytes) -> Option<Message> {
     })
 }
 
-/// The frames before the first that is above a limit, and the error for that one.
-pub(crate) fn within<'a>(frames: &'a [Frame], limits: &Limits) -> (&'a [Frame], Result<(), TransportError>) {
-    for (at, frame) in frames.iter().enumerate() {
-        let topic = ("a topic", frame.topic().len(), limits.topic_bytes);
-        let body = ("an event", frame.body().len(), limits.event_bytes);
-        for (what, size, limit) in [topic, body] {
-            if size > limit {
-                return (&frames[..at], Err(TransportError::TooLarge { what, size, limit }));
-            }
-        }
-    }
-    (frames, Ok(()))
-}
-
 /// The subscriptions of one client. It keeps them as well as its broker, so that a limit is an error at once, and at home.
 #[derive(Default)]
 pub(crate) struct Prefixes {

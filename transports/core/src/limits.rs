@@ -1,3 +1,4 @@
+use crate::{Frame, TransportError};
 use std::time::Duration;
 
 /// What one peer may cost the other: every bound that a transport keeps, with its default.
@@ -48,6 +49,35 @@ impl Default for Limits {
             queue_bytes: 16 << 20,
             slow_consumer: SlowConsumer::Block(Duration::from_secs(1)),
         }
+    }
+}
+
+impl Limits {
+    /// The frames before the first whose topic or body is above its limit, and the error for that one: what both outbound halves check.
+    ///
+    /// ```
+    /// use distbus_transport::{Frame, Limits};
+    ///
+    /// let frames = ["1", "22", "333", "4"].map(|body| Frame::sealed("lab.temp", body));
+    /// let (fit, error) = Limits::default().with_event_bytes(2).within(&frames);
+    /// assert_eq!((fit.len(), error.is_err()), (2, true));
+    /// ```
+    ///
+    /// # Errors
+    /// [`TransportError::TooLarge`], beside the frames that fit.
+    pub fn within<'a>(&self, frames: &'a [Frame]) -> (&'a [Frame], Result<(), TransportError>) {
+        let too_large =
+            |frame: &Frame| frame.topic().len() > self.topic_bytes || frame.body().len() > self.event_bytes;
+        let Some(at) = frames.iter().position(too_large) else {
+            return (frames, Ok(()));
+        };
+        let (topic, body) = (frames[at].topic().len(), frames[at].body().len());
+        let (what, size, limit) = if topic > self.topic_bytes {
+            ("a topic", topic, self.topic_bytes)
+        } else {
+            ("an event", body, self.event_bytes)
+        };
+        (&frames[..at], Err(TransportError::TooLarge { what, size, limit }))
     }
 }
 

@@ -257,22 +257,3 @@ impl Broker {
         .await
     }
 }
-
-/// The frames before the first one that is above a limit, and the error for that one.
-pub(crate) fn within_limits<'a>(
-    frames: &'a [Frame],
-    limits: &Limits,
-) -> (&'a [Frame], Result<(), TransportError>) {
-    for (at, frame) in frames.iter().enumerate() {
-        let sizes = [
-            ("a topic", frame.topic().len(), limits.topic_bytes),
-            ("an event", frame.body().len(), limits.event_bytes),
-        ];
-        for (what, size, limit) in sizes {
-            if size > limit {
-                return (&frames[..at], Err(TransportError::TooLarge { what, size, limit }));
-            }
-        }
-    }
-    (frames, Ok(()))
-}

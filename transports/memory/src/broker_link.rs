@@ -1,4 +1,4 @@
-use crate::broker::{Broker, within_limits};
+use crate::broker::Broker;
 use crate::hub::Hub;
 use crate::index::Key;
 use crate::mailbox::Mailbox;
@@ -77,7 +77,7 @@ impl BrokerOutbound for Outbound {
             return Err(TransportError::Closed);
         }
         consume_budget().await;
-        let (frames, outcome) = within_limits(frames, &self.listener.broker.limits);
+        let (frames, outcome) = self.listener.broker.limits.within(frames);
         let mut stalls = Vec::new();
         for start in (0..frames.len()).step_by(CHUNK) {
             let end = frames.len().min(start + CHUNK);

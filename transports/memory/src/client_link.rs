@@ -1,4 +1,4 @@
-use crate::broker::{Broker, within_limits};
+use crate::broker::Broker;
 use crate::index::Key;
 use crate::mailbox::{Mailbox, Taken};
 use async_trait::async_trait;
@@ -70,12 +70,8 @@ impl Session {
     fn admit(&self, inbox: &mut ClientInbox, from: usize) {
         let came = inbox.frames.len() - from;
         self.counters.received.fetch_add(came as u64, Relaxed);
-        if within_limits(&inbox.frames[from..], &self.receiving).1.is_err() {
-            let fits = |frame: &Frame| {
-                within_limits(std::slice::from_ref(frame), &self.receiving)
-                    .1
-                    .is_ok()
-            };
+        if self.receiving.within(&inbox.frames[from..]).1.is_err() {
+            let fits = |frame: &Frame| self.receiving.within(std::slice::from_ref(frame)).1.is_ok();
             let new = inbox.frames.split_off(from);
             inbox.frames.extend(new.into_iter().filter(fits));
             let refused = came - (inbox.frames.len() - from);
@@ -102,7 +98,7 @@ impl Outbound {
 impl ClientOutbound for Outbound {
     async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
         let session = self.open()?;
-        let (frames, outcome) = within_limits(frames, &session.sending);
+        let (frames, outcome) = session.sending.within(frames);
         session
             .broker
             .push(frames, &session.mailbox, &session.counters)

@@ -99,7 +99,7 @@ impl Outbound {
 impl ClientOutbound for Outbound {
     async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
         consume_budget().await;
-        let (mut rest, outcome) = within_limits(frames, &self.limits);
+        let (mut rest, outcome) = self.limits.within(frames);
         let mut link = self.turn(false).await?;
         while !rest.is_empty() {
             let (sent, broken) = link.up.send(&link.net, rest, usize::MAX);
@@ -175,20 +175,4 @@ impl ClientOutbound for Outbound {
         self.report = Some(report);
         report
     }
-}
-
-/// The frames before the first one that is above a limit, and the error for that one.
-fn within_limits<'a>(frames: &'a [Frame], limits: &Limits) -> (&'a [Frame], Result<(), TransportError>) {
-    for (at, frame) in frames.iter().enumerate() {
-        let sizes = [
-            ("a topic", frame.topic().len(), limits.topic_bytes),
-            ("an event", frame.body().len(), limits.event_bytes),
-        ];
-        for (what, size, limit) in sizes {
-            if size > limit {
-                return (&frames[..at], Err(TransportError::TooLarge { what, size, limit }));
-            }
-        }
-    }
-    (frames, Ok(()))
 }

@@ -1,6 +1,6 @@
 use crate::gate::{Load, Ticket, guarded};
 use bytes::Bytes;
-use distbus_transport::{Counters, Frame, Limits, Reject, TransportError};
+use distbus_transport::{Counters, Frame, Limits, Reject};
 use std::sync::atomic::Ordering::Relaxed;
 use zeromq::ZmqMessage;
 
@@ -8,26 +8,6 @@ use zeromq::ZmqMessage;
 const CHUNK_FRAMES: usize = 256;
 /// A chunk ends early when its frames are this large together.
 const CHUNK_BYTES: usize = 256 << 10;
-
-/// The frames before the first that is above a limit, and what is wrong with that one.
-pub(crate) fn within<'f>(frames: &'f [Frame], limits: &Limits) -> (&'f [Frame], Result<(), TransportError>) {
-    let too_large = |frame: &Frame| {
-        let (topic, body) = (frame.topic().len(), frame.body().len());
-        if topic > limits.topic_bytes {
-            Some(("a topic", topic, limits.topic_bytes))
-        } else if body > limits.event_bytes {
-            Some(("an event", body, limits.event_bytes))
-        } else {
-            None
-        }
-    };
-    for (at, frame) in frames.iter().enumerate() {
-        if let Some((what, size, limit)) = too_large(frame) {
-            return (&frames[..at], Err(TransportError::TooLarge { what, size, limit }));
-        }
-    }
-    (frames, Ok(()))
-}
 
 /// Splits off the next frames that go together, with what they weigh.
 pub(crate) fn next_chunk<'f>(frames: &mut &'f [Frame]) -> Option<(&'f [Frame], Load)> {

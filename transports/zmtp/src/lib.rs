@@ -68,7 +68,5 @@ mod transport;
 
 pub use transport::Zmtp;
 
-use broker::within;
-
 /// This transport's name in logs and errors.
 const NAME: &str = "zmtp";

@@ -1,3 +1,4 @@
+use crate::net::reader::MAX_EVENT;
 use crate::{broker, client};
 use async_trait::async_trait;
 use distbus_transport::{
@@ -65,6 +66,14 @@ impl Zmtp {
     }
 }
 
+/// Topics and events no larger than [`MAX_EVENT`], whatever was asked for.
+fn possible(limits: &Limits) -> Limits {
+    limits
+        .clone()
+        .with_topic_bytes(limits.topic_bytes.min(MAX_EVENT))
+        .with_event_bytes(limits.event_bytes.min(MAX_EVENT))
+}
+
 #[async_trait]
 impl Transport for Zmtp {
     fn name(&self) -> &'static str {
@@ -76,7 +85,7 @@ impl Transport for Zmtp {
     }
 
     async fn bind(&self, endpoint: &Endpoint, limits: &Limits) -> Result<BrokerLink, TransportError> {
-        broker::bind(self, endpoint, limits).await
+        broker::bind(self, endpoint, &possible(limits)).await
     }
 
     async fn connect(
@@ -85,6 +94,6 @@ impl Transport for Zmtp {
         peer: &PeerId,
         limits: &Limits,
     ) -> Result<ClientLink, TransportError> {
-        client::connect(self, endpoint, peer, limits).await
+        client::connect(self, endpoint, peer, &possible(limits)).await
     }
 }

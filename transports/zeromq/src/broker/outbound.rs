@@ -94,7 +94,7 @@ impl Outbound {
 impl BrokerOutbound for Outbound {
     async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
         let patience = self.patience();
-        let (mut rest, checked) = wire::within(frames, &self.limits);
+        let (mut rest, checked) = self.limits.within(frames);
         let sending = self.sending.as_mut().ok_or(TransportError::Closed)?;
         while let Some((chunk, load)) = wire::next_chunk(&mut rest) {
             let (ticket, stalled) = self.gate.admit_within(load, patience).await;

@@ -86,7 +86,7 @@ impl ClientOutbound for Outbound {
     async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
         self.live()?;
         let (gate, ending) = (Arc::clone(&self.gate), self.ending.clone());
-        let (mut rest, checked) = wire::within(frames, &self.limits);
+        let (mut rest, checked) = self.limits.within(frames);
         let sockets = self.sockets.as_mut().ok_or(TransportError::Closed)?;
         while let Some((chunk, load)) = wire::next_chunk(&mut rest) {
             let ticket = tokio::select! {

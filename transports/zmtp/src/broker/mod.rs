@@ -9,4 +9,3 @@ mod peers;
 mod subscribers;
 
 pub(crate) use hub::bind;
-pub(crate) use outbound::within;

@@ -1,10 +1,9 @@
 use super::fanout::Fanout;
 use super::hub::Anchor;
-use crate::net::reader::MAX_EVENT;
 use crate::proto::put_frame;
 use async_trait::async_trait;
 use bytes::Bytes;
-use distbus_transport::{BrokerOutbound, CloseReport, DropReason, Frame, Limits, PeerId, TransportError};
+use distbus_transport::{BrokerOutbound, CloseReport, DropReason, Frame, PeerId, TransportError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -29,25 +28,6 @@ impl ZmtpBrokerOutbound {
     }
 }
 
-/// How many of `frames`, from the first, are within the limits, and what is wrong with the next.
-pub(crate) fn within(limits: &Limits, frames: &[Frame]) -> (usize, Option<TransportError>) {
-    let (most_topic, most_body) = (
-        limits.topic_bytes.min(MAX_EVENT),
-        limits.event_bytes.min(MAX_EVENT),
-    );
-    let too_large = |frame: &Frame| frame.topic().len() > most_topic || frame.body().len() > most_body;
-    let Some(fit) = frames.iter().position(too_large) else {
-        return (frames.len(), None);
-    };
-    let (topic, body) = (frames[fit].topic().len(), frames[fit].body().len());
-    let (what, size, limit) = if topic > most_topic {
-        ("a topic", topic, most_topic)
-    } else {
-        ("an event", body, most_body)
-    };
-    (fit, Some(TransportError::TooLarge { what, size, limit }))
-}
-
 #[async_trait]
 impl BrokerOutbound for ZmtpBrokerOutbound {
     async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
@@ -55,14 +35,13 @@ impl BrokerOutbound for ZmtpBrokerOutbound {
             return Err(TransportError::Closed);
         }
         let hub = &*self.anchor.hub;
-        let (fit, error) = within(&hub.limits, frames);
-        let mut frames = &frames[..fit];
+        let (mut frames, outcome) = hub.limits.within(frames);
         while !frames.is_empty() {
             let taken = self.fanout.encode(frames, &hub.subscribers);
             frames = &frames[taken..];
             self.fanout.deliver(hub.limits.slow_consumer, &hub.room).await;
         }
-        error.map_or(Ok(()), Err)
+        outcome
     }
 
     async fn reply(&mut self, peer: &PeerId, message: Bytes) -> Result<(), TransportError> {

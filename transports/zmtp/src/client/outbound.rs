@@ -2,7 +2,6 @@ use super::line::Anchor;
 use crate::chunk::Chunk;
 use crate::net::outlet::Outlet;
 use crate::proto::{put_frame, put_subscribe, put_subscribe_message};
-use crate::within;
 use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_transport::{ClientOutbound, CloseReport, DropReason, Frame, TransportError};
@@ -71,9 +70,9 @@ impl ClientOutbound for ZmtpClientOutbound {
     async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
         self.open()?;
         let line = &*self.anchor.0;
-        let (fit, error) = within(&line.limits, frames);
-        let mut frames = frames[..fit].iter().peekable();
-        self.pushed |= fit > 0;
+        let (frames, outcome) = line.limits.within(frames);
+        self.pushed |= !frames.is_empty();
+        let mut frames = frames.iter().peekable();
         while frames.peek().is_some() {
             self.chunk.clear();
             while self.chunk.size() < Chunk::BYTES
@@ -91,7 +90,7 @@ impl ClientOutbound for ZmtpClientOutbound {
                 return Err(TransportError::Closed);
             }
         }
-        error.map_or(Ok(()), Err)
+        outcome
     }
 
     async fn control(&mut self, message: Bytes) -> Result<(), TransportError> {
