@@ -1,4 +1,4 @@
-use crate::engine::arena::make_room;
+use crate::engine::arena::{CHUNK, make_room};
 use bytes::{Bytes, BytesMut};
 use distbus_transport::{Batch, Frame, FrameAt};
 use std::ops::Range;
@@ -19,9 +19,14 @@ pub(crate) struct Bundle {
     in_full: usize,
     events: Vec<FrameAt>,
     cost: usize,
+    /// Buffers that have been sent and can be filled again.
+    spare: Vec<BytesMut>,
 }
 
 impl Bundle {
+    /// Spare buffers kept: as many as an ordinary bundle fills.
+    const SPARE: usize = 5;
+
     /// How many events.
     pub(crate) fn len(&self) -> usize {
         self.events.len()
@@ -39,6 +44,7 @@ impl Bundle {
         self.open.truncate(self.sealed);
         if self.open.capacity() - self.sealed < expected {
             self.turn();
+            self.open = self.spare.pop().unwrap_or_default();
             make_room(&mut self.open, expected);
         }
         write(&mut self.open);
@@ -78,6 +84,16 @@ impl Bundle {
             body,
             checksum,
         });
+    }
+
+    /// Takes what has been sent, for its buffers: fresh memory from the system costs more than what is written to it.
+    pub(crate) fn recycle(&mut self, sent: &mut Batch) {
+        for mut buffer in sent.reclaim() {
+            if self.spare.len() < Self::SPARE && buffer.capacity() <= 2 * CHUNK {
+                buffer.clear();
+                self.spare.push(buffer);
+            }
+        }
     }
 
     /// Moves all events to `frames`, and is empty then.

@@ -42,7 +42,7 @@ pub(crate) async fn run<C: Codec>(
         };
         if !frames.is_empty() {
             unsent += push(&core, &mut *outbound, frames.all(), events, deadline).await;
-            frames.clear();
+            load.bundle.recycle(&mut frames);
         }
         if let Some(deadline) = deadline {
             break deadline;

@@ -1,6 +1,6 @@
 use crate::frames::Place;
 use crate::{Frame, FrameRef, Frames, FramesIter};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::ops::Range;
 
@@ -178,6 +178,14 @@ impl Batch {
         self.blocks.clear();
     }
 
+    /// Empties it, and gives back the buffers that nobody else refers to, to be filled again.
+    pub fn reclaim(&mut self) -> impl Iterator<Item = BytesMut> {
+        self.places.clear();
+        self.blocks
+            .drain(..)
+            .filter_map(|block| block.try_into_mut().ok())
+    }
+
     fn block(&mut self, block: Bytes) -> u32 {
         self.blocks.push(block);
         number_of(&self.blocks) - 1
@@ -325,6 +333,9 @@ mod tests {
         batch.clear();
         drop(frame);
         assert!(block.is_unique());
+        batch.carve(block, [at(0..5, 5..9)]);
+        let buffers: Vec<_> = batch.reclaim().map(|buffer| buffer.len()).collect();
+        assert_eq!((buffers, batch.is_empty()), (vec![9], true));
     }
 
     #[test]
