@@ -127,8 +127,9 @@ fn body<C: Codec>(codec: &C, data: Option<&[u8]>, kind: PayloadKind) -> Bytes {
 /// A payload goes through an event and comes out as it went in, with all that was said about it.
 fn through_an_event<C: Codec>(codec: &C, payload: &[u8], kind: PayloadKind) -> Bytes {
     let body = body(codec, Some(payload), kind);
+    let mut scratch = BytesMut::new();
     let event = codec
-        .read_event("lab.temp", &body, &mut BytesMut::new())
+        .read_event("lab.temp", &body, &mut scratch)
         .expect("an event");
     assert!(event.same_topic);
     assert_eq!(event.kind, kind);
@@ -136,7 +137,7 @@ fn through_an_event<C: Codec>(codec: &C, payload: &[u8], kind: PayloadKind) -> B
     assert_eq!(Ok(event.timestamp), TIME.parse());
     let data = event.data.expect("data");
     assert_eq!(data, payload);
-    data
+    Bytes::copy_from_slice(data)
 }
 
 fn survives<C: Codec>(codec: &C, tree: &Tree) {
@@ -214,9 +215,8 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         fn try_all<C: Codec>(codec: &C, bytes: &[u8]) {
-            let mut arena = BytesMut::new();
-            let _ = codec.read_event("a", &Bytes::copy_from_slice(bytes), &mut arena);
-            assert!(arena.is_empty());
+            let mut scratch = BytesMut::new();
+            let _ = codec.read_event("a", bytes, &mut scratch);
             let _ = decode::<_, Tree>(codec, bytes);
             let _ = decode::<_, serde_json::Value>(codec, bytes);
             let _ = decode::<_, serde::de::IgnoredAny>(codec, bytes);
@@ -255,10 +255,11 @@ proptest! {
             ("timestamp", spelling.text(TIME)),
         ];
         let body = spelling.object(&known);
-        let event = Json.read_event(&topic, &Bytes::from(body.clone()), &mut BytesMut::new());
+        let mut scratch = BytesMut::new();
+        let event = Json.read_event(&topic, body.as_bytes(), &mut scratch);
         let event = event.unwrap_or_else(|error| panic!("{error}: {body}"));
         prop_assert!(event.same_topic, "{}", body);
-        prop_assert_eq!(event.data.as_deref(), Some(&payload[..]));
+        prop_assert_eq!(event.data, Some(&payload[..]));
         prop_assert_eq!(event.kind, PayloadKind::Bytes);
         prop_assert_eq!(event.id, EventId::from(ID));
         prop_assert_eq!(event.timestamp.to_string(), TIME);

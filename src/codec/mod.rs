@@ -7,7 +7,7 @@ pub use json::Json;
 pub use msgpack::MessagePack;
 
 use crate::{EventId, Timestamp};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use serde::Serialize;
 use serde::de::DeserializeSeed;
 use std::borrow::Cow;
@@ -61,11 +61,16 @@ pub trait Codec: Clone + Send + Sync + 'static {
 
     /// Reads the body of an event that came under `topic`. MUST take any bytes: the network is hostile.
     ///
-    /// A payload that is not a slice of the body is written to `arena`, which is empty, and split off it, so that a batch shares its allocations.
+    /// A payload that is not a part of the body is written to `scratch`; what was in there before is of no use to anybody.
     ///
     /// # Errors
     /// [`CodecError::NotAnEvent`].
-    fn read_event(&self, topic: &str, body: &Bytes, arena: &mut BytesMut) -> Result<Opened, CodecError>;
+    fn read_event<'a>(
+        &self,
+        topic: &str,
+        body: &'a [u8],
+        scratch: &'a mut BytesMut,
+    ) -> Result<Opened<'a>, CodecError>;
 }
 
 /// What a payload is, as far as one can know.
@@ -97,11 +102,11 @@ pub struct Envelope<'a> {
 
 /// An event as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub struct Opened<'a> {
     /// Whether the topic written in the body is the one the frame came under. The frame's counts: brokers route by it.
     pub same_topic: bool,
     /// The payload; `None` for an event without data.
-    pub data: Option<Bytes>,
+    pub data: Option<&'a [u8]>,
     /// What the payload is.
     pub kind: PayloadKind,
     /// The event's id.

@@ -7,7 +7,7 @@ mod uuid;
 mod write;
 
 use super::{Codec, CodecError, Envelope, Opened};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use finite::Finite;
 use serde::Serialize;
 use serde::de::DeserializeSeed;
@@ -55,8 +55,9 @@ use std::borrow::Cow;
 ///     r#"{"type":"greeting","data":[34,104,105,34],"dtype":"builtins.str","id":"7","timestamp":"1970-01-01T00:00:00.000000"}"#
 /// );
 ///
-/// let event = Json.read_event("greeting", &body.freeze(), &mut BytesMut::new())?;
-/// assert_eq!(event.data, Some(Bytes::from_static(br#""hi""#)));
+/// let mut scratch = BytesMut::new();
+/// let event = Json.read_event("greeting", &body, &mut scratch)?;
+/// assert_eq!(event.data, Some(&br#""hi""#[..]));
 /// # Ok::<(), distbus::CodecError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,11 +123,18 @@ impl Codec for Json {
         body.first() != Some(&b'{') || std::str::from_utf8(body).is_ok()
     }
 
-    fn read_event(&self, topic: &str, body: &Bytes, arena: &mut BytesMut) -> Result<Opened, CodecError> {
-        if let Some(event) = read::usual(topic, body, arena) {
-            return Ok(event);
-        }
-        read::any(topic, body, arena).map_err(|reason| CodecError::NotAnEvent { codec: NAME, reason })
+    fn read_event<'a>(
+        &self,
+        topic: &str,
+        body: &'a [u8],
+        scratch: &'a mut BytesMut,
+    ) -> Result<Opened<'a>, CodecError> {
+        let read = match read::usual(topic, body, scratch) {
+            Some(event) => Ok(event),
+            None => read::any(topic, body, scratch),
+        };
+        read.map(|read| read.opened(scratch))
+            .map_err(|reason| CodecError::NotAnEvent { codec: NAME, reason })
     }
 }
 

@@ -7,24 +7,42 @@
 use super::{digits, dtype, scan, uuid};
 use crate::codec::{Opened, PayloadKind};
 use crate::{EventId, Timestamp};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-pub(super) fn usual(topic: &str, body: &[u8], arena: &mut BytesMut) -> Option<Opened> {
-    let start = arena.len();
-    let event = Scan(body).event(topic, arena);
-    if event.is_none() {
-        arena.truncate(start);
+/// An event as read, but for its payload, which is in the scratch buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    same_topic: bool,
+    has_data: bool,
+    kind: PayloadKind,
+    id: EventId,
+    timestamp: Timestamp,
+}
+
+impl Read {
+    pub(super) fn opened(self, scratch: &[u8]) -> Opened<'_> {
+        Opened {
+            same_topic: self.same_topic,
+            data: self.has_data.then_some(scratch),
+            kind: self.kind,
+            id: self.id,
+            timestamp: self.timestamp,
+        }
     }
-    event
+}
+
+pub(super) fn usual(topic: &str, body: &[u8], scratch: &mut BytesMut) -> Option<Read> {
+    scratch.clear();
+    Scan(body).event(topic, scratch)
 }
 
 /// What is left of the body.
 struct Scan<'a>(&'a [u8]);
 
 impl<'a> Scan<'a> {
-    fn event(mut self, topic: &str, arena: &mut BytesMut) -> Option<Opened> {
+    fn event(mut self, topic: &str, scratch: &mut BytesMut) -> Option<Read> {
         self.eat(b"{\"type\":")?;
         let same_topic = {
             let text = self.string()?;
@@ -32,8 +50,7 @@ impl<'a> Scan<'a> {
             (same || std::str::from_utf8(text).is_ok()).then_some(same)?
         };
         self.key(b",", b"\"data\":")?;
-        let start = arena.len();
-        let data = self.data(arena)?;
+        let has_data = self.data(scratch)?;
         self.eat(b",")?;
         self.space();
         let kind = if self.eat(b"\"dtype\":").is_some() {
@@ -48,23 +65,23 @@ impl<'a> Scan<'a> {
         let id = self.id()?;
         self.key(b",", b"\"timestamp\":")?;
         let timestamp = Timestamp::from_text(self.string()?).ok()?;
-        (self.0 == b"}").then(|| Opened {
+        (self.0 == b"}").then_some(Read {
             same_topic,
-            data: data.then(|| split(arena, start)),
+            has_data,
             kind,
             id,
             timestamp,
         })
     }
 
-    /// Whether there is data; it is then at the end of the arena.
-    fn data(&mut self, arena: &mut BytesMut) -> Option<bool> {
+    /// Whether there is data; it is then in the scratch buffer.
+    fn data(&mut self, scratch: &mut BytesMut) -> Option<bool> {
         self.space();
         if self.eat(b"null").is_some() {
             return Some(false);
         }
         self.eat(b"[")?;
-        let taken = digits::read(self.0, arena)?;
+        let taken = digits::read(self.0, scratch)?;
         self.0 = self.0.get(taken..)?;
         Some(true)
     }
@@ -121,15 +138,6 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Takes what was appended to the arena since `start`. An arena that was empty keeps the room it has left.
-fn split(arena: &mut BytesMut, start: usize) -> Bytes {
-    match start {
-        _ if arena.len() == start => Bytes::new(),
-        0 => arena.split().freeze(),
-        _ => arena.split_off(start).freeze(),
-    }
-}
-
 /// Deeper nesting is refused, in keys that are skipped too.
 const DEPTH: usize = 128;
 
@@ -145,7 +153,7 @@ struct Written<'a> {
     timestamp: Cow<'a, str>,
 }
 
-pub(super) fn any(topic: &str, body: &[u8], arena: &mut BytesMut) -> Result<Opened, String> {
+pub(super) fn any(topic: &str, body: &[u8], scratch: &mut BytesMut) -> Result<Read, String> {
     let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
     // The derived reader would take an array of the five values as well.
     if !text.trim_ascii_start().starts_with('{') {
@@ -156,13 +164,11 @@ pub(super) fn any(topic: &str, body: &[u8], arena: &mut BytesMut) -> Result<Open
     }
     let event: Written<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let timestamp = Timestamp::from_text(event.timestamp.as_bytes()).map_err(|e| e.to_string())?;
-    let start = arena.len();
-    Ok(Opened {
+    scratch.clear();
+    scratch.extend_from_slice(event.data.as_deref().unwrap_or_default());
+    Ok(Read {
         same_topic: event.topic == topic,
-        data: event.data.map(|data| {
-            arena.extend_from_slice(&data);
-            split(arena, start)
-        }),
+        has_data: event.data.is_some(),
         kind: event
             .dtype
             .map_or(PayloadKind::Unknown, |name| dtype::kind(&name)),

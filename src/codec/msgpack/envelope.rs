@@ -3,7 +3,7 @@
 use super::token::{self, Token};
 use crate::codec::{Envelope, Opened, PayloadKind};
 use crate::{EventId, Timestamp};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use uuid::Uuid;
 
 /// More than all that is neither topic nor payload, unless the id is not a UUID.
@@ -31,7 +31,7 @@ pub(super) fn write(event: &Envelope<'_>, body: &mut BytesMut) {
     body.put_i64(event.timestamp.as_micros());
 }
 
-pub(super) fn read(topic: &str, body: &Bytes) -> Result<Opened, &'static str> {
+pub(super) fn read<'a>(topic: &str, body: &'a [u8]) -> Result<Opened<'a>, &'static str> {
     match read_usual(topic, body) {
         Some(opened) => Ok(opened),
         None => read_any(topic, body),
@@ -40,8 +40,8 @@ pub(super) fn read(topic: &str, body: &Bytes) -> Result<Opened, &'static str> {
 
 /// An event exactly as [`write`] spells it, about this topic, with data and a UUID: nearly all are. `None` says nothing about any other.
 #[inline]
-fn read_usual(topic: &str, body: &Bytes) -> Option<Opened> {
-    let rest = match body[..] {
+fn read_usual<'a>(topic: &str, body: &'a [u8]) -> Option<Opened<'a>> {
+    let rest = match *body {
         [0x95, marker @ 0xa0..=0xbf, ref rest @ ..] if usize::from(marker & 0x1f) == topic.len() => rest,
         [0x95, 0xd9, len, ref rest @ ..] if usize::from(len) == topic.len() => rest,
         _ => return None,
@@ -68,15 +68,15 @@ fn read_usual(topic: &str, body: &Bytes) -> Option<Opened> {
     };
     Some(Opened {
         same_topic: true,
-        data: Some(body.slice_ref(data)),
+        data: Some(data),
         kind,
         id: Uuid::from_bytes(*id).into(),
         timestamp: Timestamp::from_micros(i64::from_be_bytes([a, b, c, d, e, f, g, h])),
     })
 }
 
-fn read_any(topic: &str, body: &Bytes) -> Result<Opened, &'static str> {
-    let mut rest = &body[..];
+fn read_any<'a>(topic: &str, body: &'a [u8]) -> Result<Opened<'a>, &'static str> {
+    let mut rest = body;
     let mut next = || token::next(&mut rest).ok_or("it ends too early");
     let Token::Array(5) = next()? else {
         return Err("it is not an array of five");
@@ -89,7 +89,7 @@ fn read_any(topic: &str, body: &Bytes) -> Result<Opened, &'static str> {
         return Err("the topic is not UTF-8");
     }
     let data = match next()? {
-        Token::Bin(data) => Some(body.slice_ref(data)),
+        Token::Bin(data) => Some(data),
         Token::Nil => None,
         _ => return Err("the payload is neither bin nor nil"),
     };
@@ -125,6 +125,7 @@ fn read_any(topic: &str, body: &Bytes) -> Result<Opened, &'static str> {
 mod tests {
     use super::*;
     use crate::EventId;
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     fn written(topic: &str, data: Option<&[u8]>, kind: PayloadKind, id: u128, micros: i64) -> Bytes {

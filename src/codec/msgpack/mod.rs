@@ -3,7 +3,7 @@ mod reader;
 mod token;
 
 use super::{Codec, CodecError, Envelope, Opened};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use reader::Reader;
 use serde::Serialize;
 use serde::de::DeserializeSeed;
@@ -61,8 +61,9 @@ use token::Token;
 /// );
 /// assert_eq!(&body[..], b"\x95\xa1a\xc4\x01\xc3\x01\xa17\xd3\0\0\0\0\0\x0f\x42\x40");
 ///
-/// let event = MessagePack.read_event("a", &body.freeze(), &mut BytesMut::new())?;
-/// assert_eq!(event.data, Some(Bytes::from_static(b"\xc3")));
+/// let mut scratch = BytesMut::new();
+/// let event = MessagePack.read_event("a", &body, &mut scratch)?;
+/// assert_eq!(event.data, Some(&b"\xc3"[..]));
 /// # Ok::<(), distbus::CodecError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,7 +125,12 @@ impl Codec for MessagePack {
         envelope::write(event, body);
     }
 
-    fn read_event(&self, topic: &str, body: &Bytes, _arena: &mut BytesMut) -> Result<Opened, CodecError> {
+    fn read_event<'a>(
+        &self,
+        topic: &str,
+        body: &'a [u8],
+        _scratch: &'a mut BytesMut,
+    ) -> Result<Opened<'a>, CodecError> {
         envelope::read(topic, body).map_err(|reason| CodecError::NotAnEvent {
             codec: NAME,
             reason: reason.into(),

@@ -3,10 +3,10 @@ use super::relay::Relay;
 use super::stats::Relayed;
 use super::{Broker, Ended, Handle};
 use crate::codec::Codec;
+use crate::engine::arena::Buffers;
 use crate::engine::client::DefaultTransport;
 use crate::engine::error::Error;
 use crate::engine::host::{Host, SystemHost};
-use bytes::BytesMut;
 use distbus_transport::{BrokerLink, Endpoint, EndpointError, Limits, Transport};
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,7 +144,7 @@ impl<C: Codec> BrokerBuilder<C> {
             outbound,
             forwards: Arc::clone(&forwards),
             counts: Arc::clone(&counts),
-            arena: BytesMut::new(),
+            buffers: Buffers::default(),
             last_topic: Vec::new(),
         };
         let (commands, orders) = mpsc::channel(16);

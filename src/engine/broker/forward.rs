@@ -1,6 +1,6 @@
 use crate::Pattern;
 use crate::codec::Codec;
-use crate::engine::arena::make_room;
+use crate::engine::arena::{Buffers, keep};
 use crate::engine::error::{BoxError, Error};
 use crate::engine::event::{Event, Payload};
 use crate::engine::handler::guard;
@@ -8,7 +8,6 @@ use crate::engine::index::TopicIndex;
 use crate::engine::payload::DynCodec;
 use crate::engine::queue::Queue;
 use crate::engine::sink::LocalSink;
-use bytes::BytesMut;
 use distbus_transport::{Counters, DropReason, Endpoint, Frame, Frames, SlowConsumer, Snapshot};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -215,17 +214,17 @@ pub(crate) struct FrameReader<C> {
     pub(crate) codec: C,
     pub(crate) shared_codec: Arc<dyn DynCodec>,
     pub(crate) endpoint: Endpoint,
-    pub(crate) arena: BytesMut,
+    pub(crate) buffers: Buffers,
 }
 
 impl<C: Codec> FrameReader<C> {
     fn read(&mut self, frame: &Frame) -> Result<Event, BoxError> {
         let topic = std::str::from_utf8(frame.topic())?;
-        make_room(&mut self.arena, frame.body().len());
-        let opened = self.codec.read_event(topic, frame.body(), &mut self.arena)?;
-        let payload = opened
-            .data
-            .map_or(Payload::Empty, |bytes| Payload::Encoded(bytes, opened.kind));
+        let (scratch, arena) = self.buffers.get();
+        let opened = self.codec.read_event(topic, frame.body(), scratch)?;
+        let payload = opened.data.map_or(Payload::Empty, |data| {
+            Payload::Encoded(keep(data, frame.view(), arena), opened.kind)
+        });
         let (codec, via) = (Arc::clone(&self.shared_codec), Some(self.endpoint.clone()));
         Ok(Event::new(
             topic.into(),

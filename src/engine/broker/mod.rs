@@ -12,13 +12,13 @@ pub use self::stats::BrokerStats;
 use self::forward::{Forwards, FrameReader};
 use self::relay::Command;
 use self::stats::Relayed;
+use super::arena::Buffers;
 use super::error::Error;
 use super::payload::DynCodec;
 use super::sink::LocalSink;
 use super::topic::IntoPatterns;
 use crate::DefaultCodec;
 use crate::codec::Codec;
-use bytes::BytesMut;
 use distbus_transport::{CloseReport, Counters, Endpoint};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -150,7 +150,7 @@ impl<C: Codec> Broker<C> {
             codec: handle.codec.clone(),
             shared_codec: Arc::clone(&handle.shared_codec),
             endpoint: handle.endpoint.clone(),
-            arena: BytesMut::new(),
+            buffers: Buffers::default(),
         };
         let outlet = handle
             .forwards

@@ -1,12 +1,12 @@
 use super::forward::Forwards;
 use super::stats::Relayed;
 use crate::codec::Codec;
-use crate::engine::arena::make_room;
+use crate::engine::arena::Buffers;
 use crate::engine::host::Host;
 use crate::engine::rejects::reject;
 use crate::engine::signal::signal;
 use crate::engine::topic::{CLOSE, HANDSHAKE, HELLO, PULSE, RESERVED_PREFIX, is_probe};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use distbus_transport::{
     Batch, BrokerInbound, BrokerInbox, BrokerOutbound, BrokerSignal, CloseReport, FrameRef, Limits, Reject,
     TransportError,
@@ -39,7 +39,7 @@ pub(crate) struct Relay<C> {
     pub(crate) outbound: Box<dyn BrokerOutbound>,
     pub(crate) forwards: Arc<Forwards>,
     pub(crate) counts: Arc<Relayed>,
-    pub(crate) arena: BytesMut,
+    pub(crate) buffers: Buffers,
     /// The last topic that may be relayed: the next event is often of the same.
     pub(crate) last_topic: Vec<u8>,
 }
@@ -139,14 +139,16 @@ impl<C: Codec> Relay<C> {
     /// Strict: each event must be one in this broker's codec, and name the topic it comes under.
     fn keep_readable(&mut self, frames: &mut Batch) {
         let Self {
-            codec, arena, counts, ..
+            codec,
+            buffers,
+            counts,
+            ..
         } = self;
         frames.retain(|frame| {
             let topic = std::str::from_utf8(frame.topic()).unwrap_or_default();
             // Probes name another topic on purpose.
             let probe = is_probe(frame.topic());
-            make_room(arena, frame.body().len());
-            let opened = codec.read_event(topic, &frame.share(frame.body()), arena);
+            let opened = codec.read_event(topic, frame.body(), buffers.get().0);
             let good = opened.is_ok_and(|opened| opened.same_topic || probe);
             if !good {
                 reject(&counts.rejected, Reject::Undecodable, frame.topic());

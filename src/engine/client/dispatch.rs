@@ -2,15 +2,14 @@ use super::core::Core;
 use super::incoming::Incoming;
 use super::table::{Route, To};
 use crate::codec::{Codec, Opened};
-use crate::engine::arena::make_room;
+use crate::engine::arena::Buffers;
 use crate::engine::event::Event;
 use crate::engine::gaps::{GapTracker, Sequence};
 use crate::engine::handler::{Called, Ending, settle};
 use crate::engine::queue::Queue;
-use bytes::BytesMut;
 use distbus_transport::{FrameRef, Frames, Reject};
 use futures_util::future::{BoxFuture, join_all};
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -19,7 +18,7 @@ use std::sync::{Arc, PoisonError};
 /// them, unless they are detached.
 pub(crate) struct Dispatcher<C> {
     core: Arc<Core<C>>,
-    arena: BytesMut,
+    buffers: Buffers,
     gaps: GapTracker,
     directory: Directory<C>,
     pending: Pending,
@@ -32,7 +31,7 @@ impl<C: Codec> Dispatcher<C> {
     pub(crate) fn new(core: Arc<Core<C>>) -> Self {
         Self {
             core,
-            arena: BytesMut::new(),
+            buffers: Buffers::default(),
             gaps: GapTracker::default(),
             directory: Directory::default(),
             pending: Pending::default(),
@@ -60,14 +59,14 @@ impl<C: Codec> Dispatcher<C> {
         let mut called = 0;
         for frame in frames.iter().take(Self::RUN) {
             let Self {
-                arena,
+                buffers,
                 gaps,
                 directory,
                 pending,
                 ..
             } = self;
             called += 1;
-            if let Err(reason) = give(core, arena, gaps, directory, pending, &mut done, frame) {
+            if let Err(reason) = give(core, buffers, gaps, directory, pending, &mut done, frame) {
                 core.inbound.reject(reason, frame.topic());
             }
             if !pending.is_empty() {
@@ -100,7 +99,7 @@ impl Done {
 /// Verifies one event and calls everybody who wants it; what takes longer is left in `pending`.
 fn give<C: Codec>(
     core: &Core<C>,
-    arena: &mut BytesMut,
+    buffers: &mut Buffers,
     gaps: &mut GapTracker,
     directory: &mut Directory<C>,
     pending: &mut Pending,
@@ -115,10 +114,10 @@ fn give<C: Codec>(
         done.unmatched += 1;
         return Ok(());
     }
-    make_room(arena, frame.body().len());
+    let (scratch, arena) = buffers.get();
     let opened = core
         .codec
-        .read_event(topic, &frame.share(frame.body()), arena)
+        .read_event(topic, frame.body(), scratch)
         .map_err(|error| {
             tracing::debug!(%topic, %error, "why it was refused");
             Reject::Undecodable
@@ -126,12 +125,15 @@ fn give<C: Codec>(
     note(core, gaps, topic, &opened);
     let (codec, shared_codec, endpoint) = (&core.codec, &core.shared_codec, &core.endpoint);
     let event = OnceCell::new();
+    let arena = RefCell::new(arena);
     let incoming = Incoming {
         codec,
         shared_codec,
         endpoint,
         topic,
+        frame,
         opened: &opened,
+        arena,
         event,
     };
     for route in routes.iter() {
@@ -155,7 +157,7 @@ fn give<C: Codec>(
     Ok(())
 }
 
-fn note<C>(core: &Core<C>, gaps: &mut GapTracker, topic: &str, opened: &Opened) {
+fn note<C>(core: &Core<C>, gaps: &mut GapTracker, topic: &str, opened: &Opened<'_>) {
     let inbound = &core.inbound;
     if !opened.same_topic {
         let count = inbound.other_topic.fetch_add(1, Relaxed) + 1;

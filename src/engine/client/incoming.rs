@@ -1,10 +1,12 @@
 use crate::codec::{Codec, Opened};
+use crate::engine::arena::keep;
 use crate::engine::event::{Event, Payload};
 use crate::engine::handler::{Called, EventHandler, Outcome, at_once, guard, later};
 use crate::engine::payload::{DynCodec, decode};
-use distbus_transport::Endpoint;
+use bytes::BytesMut;
+use distbus_transport::{Endpoint, FrameRef};
 use serde::de::DeserializeOwned;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -14,7 +16,10 @@ pub(crate) struct Incoming<'a, C> {
     pub(crate) shared_codec: &'a Arc<dyn DynCodec>,
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) topic: &'a Arc<str>,
-    pub(crate) opened: &'a Opened,
+    pub(crate) frame: FrameRef<'a>,
+    pub(crate) opened: &'a Opened<'a>,
+    /// For what somebody keeps.
+    pub(crate) arena: RefCell<&'a mut BytesMut>,
     pub(crate) event: OnceCell<Event>,
 }
 
@@ -29,9 +34,9 @@ impl<C> Incoming<'_, C> {
                 timestamp,
                 ..
             } = self.opened;
-            let payload = data
-                .clone()
-                .map_or(Payload::Empty, |bytes| Payload::Encoded(bytes, *kind));
+            let payload = data.map_or(Payload::Empty, |data| {
+                Payload::Encoded(keep(data, self.frame, &mut self.arena.borrow_mut()), *kind)
+            });
             let (topic, codec) = (Arc::clone(self.topic), Arc::clone(self.shared_codec));
             Event::new(
                 topic,
@@ -68,7 +73,7 @@ impl<C, F: Fn(&Incoming<'_, C>) -> Called + Send + Sync> ClientHandler<C> for Ty
 }
 
 fn read<C: Codec, T: DeserializeOwned>(incoming: &Incoming<'_, C>, then: impl FnOnce(T) -> Called) -> Called {
-    match guard(|| decode(incoming.codec, incoming.opened.data.as_deref())) {
+    match guard(|| decode(incoming.codec, incoming.opened.data)) {
         Ok(Ok(value)) => then(value),
         Ok(Err(error)) => Called::Done(Err(error.into())),
         Err(panic) => Called::Done(Err(panic)),
