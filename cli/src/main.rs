@@ -1,4 +1,5 @@
-//! The `distbus` program: a broker, a publisher and a subscriber for the command line, and a demonstration.
+//! The `distbus` program: a broker, a publisher and a subscriber for the command line, a demonstration, measurements and
+//! simulations.
 //!
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 3 cannot connect, 4 timed out, 64 usage.
 #![forbid(unsafe_code)]
@@ -12,10 +13,12 @@ mod json_text;
 mod lines;
 mod logging;
 mod printer;
+mod progress;
 mod publish;
 mod render;
 mod serve;
 mod signals;
+mod sim;
 mod subscribe;
 mod units;
 mod value;
@@ -45,6 +48,7 @@ enum Command {
     Pub(publish::Args),
     Sub(subscribe::Args),
     Bench(bench::Args),
+    Sim(sim::Args),
 }
 
 const AFTER_HELP: &str = "\
@@ -67,7 +71,13 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { Failure::USAGE } else { 0 });
         }
     };
-    logging::start(cli.verbose);
+    // What a simulated network does to the engine is no concern of whoever runs it.
+    let least = if matches!(cli.command, Command::Sim(_)) {
+        "off"
+    } else {
+        "warn"
+    };
+    logging::start(cli.verbose, least);
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -89,6 +99,7 @@ fn execute(command: Command) -> Result<(), Failure> {
             Command::Pub(args) => publish::run(args).await,
             Command::Sub(args) => subscribe::run(args).await,
             Command::Bench(args) => bench::run(args).await,
+            Command::Sim(args) => sim::run(args).await,
         }
     });
     // A thread that still reads stdin must not keep the program alive.
