@@ -54,6 +54,7 @@ enum Command {
 const AFTER_HELP: &str = "\
 Try it:
   distbus demo                                             everything at once, nothing to set up
+  distbus sim                                              the engine under faults, in virtual time
 
   distbus serve --port 5555                                in one terminal
   distbus sub --to tcp://127.0.0.1:5555 'lab.*'            in a second
