@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// wrongly, twice or out of order, when counts do not add up, or when all is not well again after the faults. One seed in twenty is run twice and
 /// must do the same.
 ///
-/// The last line has the figures: events are those that arrived at a node, once for each.
+/// The last line has the figures: events are all that arrived at a node, pulses and probes among them.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -112,7 +112,7 @@ impl Args {
             (None, Some(_)) => Seeds::from(MOST),
             (None, None) => Seeds::from(self.seeds),
         };
-        let check = Check::new(seeds).command(command);
+        let check = Check::new(0).seeds(seeds).command(command);
         match &self.faults {
             Some(Faults(numbers)) => check.only_faults(numbers.iter().copied()),
             None => check,

@@ -2,11 +2,17 @@
 
 mod support;
 
-use support::run;
+use support::Program;
 
 /// The figures, which are all that stdout has.
 async fn figures(args: &[&str]) -> Vec<(String, f64)> {
-    let ended = run(&[&["sim"], args].concat()).await;
+    figures_in(args, &[]).await
+}
+
+async fn figures_in(args: &[&str], environment: &[(&str, &str)]) -> Vec<(String, f64)> {
+    let args = [&["sim"], args].concat();
+    let program = Program::start_with(&args, environment.iter().copied());
+    let ended = program.end().await;
     ended.succeeded();
     assert_eq!(ended.err, "", "{args:?}");
     let line = ended
@@ -49,6 +55,9 @@ async fn a_seed_alone_does_the_same_each_time() {
     let (first, second) = (figures(&["--seed", "5"]).await, figures(&["--seed", "5"]).await);
     assert_eq!(first[..4], second[..4]);
     assert_eq!(first[0].1, 1.0);
+    // What the environment says to tests is not for this program.
+    let other = [("DISTBUS_SIM_SEED", "4"), ("DISTBUS_SIM_FAULTS", "0")];
+    assert_eq!(figures_in(&["--seed", "5"], &other).await[..4], first[..4]);
     let spared = figures(&["--seed", "5", "--faults", ""]).await;
     assert_eq!(spared[3].1, 0.0);
 }
@@ -57,4 +66,14 @@ async fn a_seed_alone_does_the_same_each_time() {
 async fn minutes_are_real_ones() {
     let all = figures(&["--minutes", "0.02"]).await;
     assert!(all[0].1 >= 1.0 && all[4].1 >= 1.2, "{all:?}");
+}
+
+#[tokio::test]
+async fn it_can_be_ended() {
+    let program = Program::start(&["sim", "--minutes", "10"]);
+    // It answers to the signal from its first moments; before that the signal ends it, too.
+    program.signal("TERM").await;
+    let ended = program.end().await;
+    assert_ne!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.out, "", "{ended:?}");
 }

@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo run -p distbus-sim --example fleet                  # the program as it is: 100 seeds
+//! cargo run -p distbus-sim --example fleet -- 2000          # more of them
 //! cargo run -p distbus-sim --example fleet -- --broken      # with a mistake in it, and what a failing seed prints
 //! ```
 //!
@@ -20,11 +21,14 @@ const SEEDS: u64 = 100;
 
 fn main() -> ExitCode {
     let broken = std::env::args().any(|argument| argument == "--broken");
+    let seeds = std::env::args()
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(SEEDS);
     println!(
         "Water meters with clocks that are off, a hub, and a dashboard. Everything may crash, and any link may break.\n"
     );
     let mut figures = Figures::default();
-    let check = Check::new(SEEDS).command(if broken { replay_broken } else { replay });
+    let check = Check::new(seeds).command(if broken { replay_broken } else { replay });
     let ended = check.attempt(
         |sim| scenario::fleet(sim, !broken),
         |run| {

@@ -51,6 +51,7 @@ pub use check::{Check, check};
 pub use config::LinkConfig;
 pub use control::LinkControl;
 pub use distbus::BoxError;
+pub use distbus_transport::Frame;
 pub use fault::{Fault, FaultKind, Profile, Sort};
 pub use faulty::Faulty;
 pub use host::NodeHost;
