@@ -22,7 +22,7 @@ async fn serve(mut link: BrokerLink, enough: impl Fn(&BrokerInbox) -> bool) -> B
             }
         }
         link.outbound
-            .publish(&inbox.frames)
+            .publish(inbox.frames.all())
             .await
             .expect("the link is open");
         if enough(&inbox) {
@@ -39,7 +39,7 @@ async fn bind(network: &Memory) -> BrokerLink {
 }
 
 fn stop(inbox: &BrokerInbox) -> bool {
-    inbox.frames.iter().any(|frame| frame.topic() == "stop")
+    inbox.frames.iter().any(|frame| frame.topic() == b"stop")
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_transport::{
     BrokerInbound, BrokerInbox, BrokerLink, BrokerOutbound, BrokerSignal, CloseReport, Counters, DropReason,
-    Endpoint, Frame, Limits, PeerId, Reject, TransportError, TransportError::Closed,
+    Endpoint, Frame, Frames, Limits, PeerId, Reject, TransportError, TransportError::Closed,
 };
 use futures_util::{SinkExt, StreamExt, future::join_all};
 use std::collections::BTreeMap;
@@ -225,7 +225,7 @@ impl Hub {
 
     async fn frame(&self, frame: Frame, sender: &Sender) {
         self.counters.received.fetch_add(1, Relaxed);
-        if self.limits.within(std::slice::from_ref(&frame)).1.is_err() {
+        if self.limits.fault(frame.view()).is_some() {
             return self.reject(Reject::TooLarge);
         }
         let bytes = frame.cost();
@@ -344,7 +344,7 @@ impl Outbound {
 
 #[async_trait]
 impl BrokerOutbound for Outbound {
-    async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn publish(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         let hub = self.open()?;
         let (frames, outcome) = hub.limits.within(frames);
         let subscribers: Vec<_> = hub.subscribers().values().cloned().collect();

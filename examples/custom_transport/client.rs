@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_transport::{
     ClientInbound, ClientInbox, ClientLink, ClientOutbound, ClientSignal, CloseReport, Counters, DropReason,
-    Frame, Limits, PeerId, TransportError, TransportError::Closed,
+    Frames, Limits, PeerId, TransportError, TransportError::Closed,
 };
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::io::{self, ErrorKind};
@@ -138,10 +138,12 @@ impl Outbound {
 
 #[async_trait]
 impl ClientOutbound for Outbound {
-    async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn push(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         let (frames, outcome) = self.limits.within(frames);
         let count = frames.len() as u64;
-        let sent = self.send(frames.iter().cloned().map(Message::Frame)).await;
+        let sent = self
+            .send(frames.iter().map(|frame| Message::Frame(frame.to_frame())))
+            .await;
         self.counters.offered.fetch_add(count, Relaxed);
         match sent {
             Ok(()) => _ = self.counters.delivered.fetch_add(count, Relaxed),

@@ -2,7 +2,10 @@
 
 use crate::wire::{Message, Prefixes};
 use bytes::Bytes;
-use distbus_transport::queue::{Offer, SubscriberQueue};
+use distbus_transport::{
+    Batch, Frames,
+    queue::{Offer, SubscriberQueue},
+};
 use distbus_transport::{Counters, DropReason, Frame, Limits};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,17 +57,17 @@ impl Subscriber {
         if let Some(reply) = state.replies.pop_front() {
             return Some(Message::Control(reply));
         }
-        let mut one = Vec::with_capacity(1);
+        let mut one = Batch::new();
         state.queue.take(1, &mut one);
         self.room.notify_one();
-        one.pop().map(Message::Frame)
+        one.drain().pop().map(Message::Frame)
     }
 
     /// Gives it the frames that it wants, in order, and waits for room as long as the policy says.
-    pub(crate) async fn deliver(&self, frames: &[Frame]) {
+    pub(crate) async fn deliver(&self, frames: Frames<'_>) {
         for frame in frames {
-            let mut deadline = None;
-            while let Some(Offer::Full(wait)) = self.offer(frame) {
+            let (frame, mut deadline) = (frame.to_frame(), None);
+            while let Some(Offer::Full(wait)) = self.offer(&frame) {
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + wait);
                 if timeout_at(deadline, self.room.notified()).await.is_err() {
                     self.state().queue.give_up();

@@ -177,7 +177,10 @@ where
         client.on_sync(TOPIC, handler).await.expect("the broker answers");
         (broker, client, frames)
     });
-    let (warm_up, counted) = frames.split_at(EVENTS as usize);
+    let (warm_up, counted) = (
+        frames.all().slice(..EVENTS as usize),
+        frames.all().slice(EVENTS as usize..),
+    );
     let (broker, arrivals) = (&broker, &arrivals);
     let deliver_all = |frames| async move {
         broker.publish(frames).await;

@@ -1,6 +1,8 @@
 use bytes::Bytes;
 use distbus::Memory;
-use distbus_transport::{BrokerInbox, BrokerOutbound, BrokerSignal, Endpoint, Frame, Limits, Transport};
+use distbus_transport::{
+    Batch, BrokerInbox, BrokerOutbound, BrokerSignal, Endpoint, Frame, FrameRef, Frames, Limits, Transport,
+};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -37,15 +39,16 @@ impl Scripted {
                         answered.expect("it is there");
                     }
                 }
-                let is_probe = |frame: &&Frame| frame.topic().starts_with(b"distbus.probe.");
-                for probe in inbox.frames.iter().filter(is_probe) {
-                    let published = outbound.lock().await.publish(std::slice::from_ref(probe)).await;
+                let is_probe = |frame: FrameRef<'_>| frame.topic().starts_with(b"distbus.probe.");
+                for probe in inbox.frames.iter().filter(|frame| is_probe(*frame)) {
+                    let probe = Batch::from(probe.to_frame());
+                    let published = outbound.lock().await.publish(probe.all()).await;
                     published.expect("it is open");
                 }
                 let mut kept = kept.lock().expect("nobody panicked");
                 let room = KEPT - kept.len();
-                let events = inbox.frames.iter().filter(|frame| !is_probe(frame));
-                kept.extend(events.take(room).cloned());
+                let events = inbox.frames.iter().filter(|frame| !is_probe(*frame));
+                kept.extend(events.take(room).map(FrameRef::to_frame));
                 drop(kept);
                 inbox.clear();
             }
@@ -58,7 +61,7 @@ impl Scripted {
     }
 
     /// The events that came under a topic.
-    pub(crate) fn kept(&self, topic: &str) -> Vec<Frame> {
+    pub(crate) fn kept(&self, topic: &str) -> Batch {
         let kept = self.kept.lock().expect("nobody panicked");
         kept.iter()
             .filter(|frame| frame.topic() == topic)
@@ -67,8 +70,9 @@ impl Scripted {
     }
 
     /// Gives them to whoever is subscribed.
-    pub(crate) async fn publish(&self, frames: &[Frame]) {
-        for batch in frames.chunks(BATCH) {
+    pub(crate) async fn publish(&self, frames: Frames<'_>) {
+        for start in (0..frames.len()).step_by(BATCH) {
+            let batch = frames.slice(start..start + BATCH);
             let published = self.outbound.lock().await.publish(batch).await;
             published.expect("it is open");
         }

@@ -1,4 +1,4 @@
-use distbus_transport::{ClientInbox, ClientLink, Endpoint, Frame, Limits, PeerId, Transport};
+use distbus_transport::{Batch, ClientInbox, ClientLink, Endpoint, Frame, Limits, PeerId, Transport};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -10,7 +10,7 @@ pub(crate) struct Wire {
     pusher: ClientLink,
     taker: ClientLink,
     inbox: ClientInbox,
-    batch: Vec<Frame>,
+    batch: Batch,
 }
 
 impl Wire {
@@ -24,9 +24,9 @@ impl Wire {
         taker.outbound.subscribe("lab.".into()).await.expect("it is open");
         let mut inbox = ClientInbox::default();
         // The first few may come before the subscription; the last of them comes back.
-        let probe = [Frame::sealed("lab.probe", "")];
+        let probe = Batch::from(Frame::sealed("lab.probe", ""));
         for _ in 0..1000 {
-            pusher.outbound.push(&probe).await.expect("it is open");
+            pusher.outbound.push(probe.all()).await.expect("it is open");
             let back = timeout(Duration::from_millis(50), taker.inbound.recv(&mut inbox)).await;
             if back.is_ok() {
                 break;
@@ -38,21 +38,25 @@ impl Wire {
             pusher,
             taker,
             inbox,
-            batch: vec![frame; BATCH as usize],
+            batch: std::iter::repeat_n(frame, BATCH as usize).collect(),
         }
     }
 
     /// Sends so many events through the broker, and takes them.
     pub(crate) async fn carry(&mut self, events: u64) {
         for _ in 0..events / BATCH {
-            self.pusher.outbound.push(&self.batch).await.expect("it is open");
+            self.pusher
+                .outbound
+                .push(self.batch.all())
+                .await
+                .expect("it is open");
             let mut taken = 0;
             while taken < BATCH {
                 self.inbox.clear();
                 let received = self.taker.inbound.recv(&mut self.inbox).await;
                 received.expect("it is open");
                 let frames = self.inbox.frames.iter();
-                taken += frames.filter(|frame| frame.topic() == "lab.temp").count() as u64;
+                taken += frames.filter(|frame| frame.topic() == b"lab.temp").count() as u64;
             }
         }
     }

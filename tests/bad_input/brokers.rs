@@ -50,7 +50,7 @@ impl Parrot {
                     }
                 }
                 link.outbound
-                    .publish(&inbox.frames)
+                    .publish(inbox.frames.all())
                     .await
                     .expect("the link is open");
                 inbox.clear();

@@ -2,6 +2,7 @@
 
 use crate::lab::{Lab, Net, body, on_each};
 use distbus::{CLOSE, PULSE, Reject};
+use distbus_transport::Batch;
 
 on_each!(
     wrong_checksum,
@@ -112,7 +113,7 @@ async fn event_that_is_too_large(net: Net) {
     let refused = match &mut lab.raw {
         crate::lab::Raw::Memory(link) => {
             let frame = distbus_transport::Frame::sealed("bad", huge);
-            let error = link.outbound.push(&[frame]).await.unwrap_err();
+            let error = link.outbound.push(Batch::from([frame]).all()).await.unwrap_err();
             assert!(
                 matches!(error, distbus::TransportError::TooLarge { .. }),
                 "{error}"

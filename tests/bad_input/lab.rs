@@ -7,7 +7,7 @@ use bytes::Bytes;
 use distbus::{
     ALL, BoxError, Broker, Client, Event, EventStream, LocalSink, Memory, Reject, Snapshot, Transport,
 };
-use distbus_transport::{ClientInbox, ClientLink, ClientSignal, Frame, Limits, PeerId};
+use distbus_transport::{Batch, ClientInbox, ClientLink, ClientSignal, Frame, Limits, PeerId};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -262,7 +262,10 @@ impl Raw {
         match self {
             Self::Memory(link) => {
                 let frame = Frame::new(topic.to_vec(), body.to_vec(), sum);
-                link.outbound.push(&[frame]).await.expect("the broker is there");
+                link.outbound
+                    .push(Batch::from([frame]).all())
+                    .await
+                    .expect("the broker is there");
             }
             Self::Wire { push, .. } => push.send(&[topic, body, &sum.to_be_bytes()]).await,
         }

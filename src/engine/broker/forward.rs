@@ -9,7 +9,7 @@ use crate::engine::payload::DynCodec;
 use crate::engine::queue::Queue;
 use crate::engine::sink::LocalSink;
 use bytes::BytesMut;
-use distbus_transport::{Counters, DropReason, Endpoint, Frame, SlowConsumer, Snapshot};
+use distbus_transport::{Counters, DropReason, Endpoint, Frame, Frames, SlowConsumer, Snapshot};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering::Relaxed;
@@ -149,7 +149,7 @@ impl Forwards {
     }
 
     /// Gives each frame to the sinks that want its topic, once a sink.
-    pub(crate) async fn offer(&self, frames: &[Frame]) {
+    pub(crate) async fn offer(&self, frames: Frames<'_>) {
         let mut wanted: Vec<Arc<Outlet>> = Vec::new();
         for frame in frames {
             {
@@ -166,6 +166,10 @@ impl Forwards {
                     }
                 });
             }
+            if wanted.is_empty() {
+                continue;
+            }
+            let frame = frame.to_frame();
             for outlet in wanted.drain(..) {
                 // A closed queue belongs to a sink that has just been taken off.
                 let _ = outlet.queue.push(frame.clone()).await;

@@ -8,7 +8,7 @@ use crate::engine::signal::signal;
 use crate::engine::topic::{CLOSE, HANDSHAKE, HELLO, PULSE, RESERVED_PREFIX, is_probe};
 use bytes::{Bytes, BytesMut};
 use distbus_transport::{
-    BrokerInbound, BrokerInbox, BrokerOutbound, BrokerSignal, CloseReport, Frame, Limits, Reject,
+    Batch, BrokerInbound, BrokerInbox, BrokerOutbound, BrokerSignal, CloseReport, FrameRef, Limits, Reject,
     TransportError,
 };
 use std::sync::Arc;
@@ -100,18 +100,18 @@ impl<C: Codec> Relay<C> {
         if self.strict {
             self.keep_readable(frames);
         }
-        self.outbound.publish(frames).await?;
+        self.outbound.publish(frames.all()).await?;
         let probes = frames.iter().filter(|frame| is_probe(frame.topic())).count() as u64;
         self.counts.probes.fetch_add(probes, Relaxed);
         self.counts
             .relayed
             .fetch_add(frames.len() as u64 - probes, Relaxed);
-        self.forwards.offer(frames).await;
+        self.forwards.offer(frames.all()).await;
         Ok(())
     }
 
     /// Why a frame must not be relayed. A topic that has just been looked at is not looked at again.
-    fn fault(codec: &C, limits: &Limits, last_topic: &mut Vec<u8>, frame: &Frame) -> Option<Reject> {
+    fn fault(codec: &C, limits: &Limits, last_topic: &mut Vec<u8>, frame: FrameRef<'_>) -> Option<Reject> {
         let (topic, body) = (frame.topic(), frame.body());
         if !frame.is_intact() {
             return Some(Reject::Checksum);
@@ -137,7 +137,7 @@ impl<C: Codec> Relay<C> {
     }
 
     /// Strict: each event must be one in this broker's codec, and name the topic it comes under.
-    fn keep_readable(&mut self, frames: &mut Vec<Frame>) {
+    fn keep_readable(&mut self, frames: &mut Batch) {
         let Self {
             codec, arena, counts, ..
         } = self;
@@ -146,7 +146,7 @@ impl<C: Codec> Relay<C> {
             // Probes name another topic on purpose.
             let probe = is_probe(frame.topic());
             make_room(arena, frame.body().len());
-            let opened = codec.read_event(topic, frame.body(), arena);
+            let opened = codec.read_event(topic, &frame.share(frame.body()), arena);
             let good = opened.is_ok_and(|opened| opened.same_topic || probe);
             if !good {
                 reject(&counts.rejected, Reject::Undecodable, frame.topic());
@@ -177,9 +177,9 @@ impl<C: Codec> Relay<C> {
     /// Publishes an event of the broker's own, without data.
     async fn announce(&mut self, topic: &'static str) -> Result<(), TransportError> {
         let under = Bytes::from_static(topic.as_bytes());
-        let frame = signal(&self.codec, &*self.host, under, topic);
-        self.outbound.publish(std::slice::from_ref(&frame)).await?;
-        self.forwards.offer(&[frame]).await;
+        let frame = Batch::from(signal(&self.codec, &*self.host, under, topic));
+        self.outbound.publish(frame.all()).await?;
+        self.forwards.offer(frame.all()).await;
         Ok(())
     }
 

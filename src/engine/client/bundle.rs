@@ -1,34 +1,30 @@
 use crate::engine::arena::make_room;
 use bytes::{Bytes, BytesMut};
-use distbus_transport::Frame;
+use distbus_transport::{Batch, Frame, FrameAt};
+use std::ops::Range;
 
-/// Events on their way from whoever emits to the writer, packed: bodies lie one behind the other, and a topic is named once for all events that
+/// Events on their way from whoever emits to the writer, packed: bodies lie one behind the other, and a topic is written once for all events that
 /// follow each other under it.
 ///
-/// Reference counts that two threads touch in turn cost more than the rest of an event's way, so frames are made only where they are sent.
+/// Reference counts that two threads touch in turn cost more than the rest of an event's way, so there is one a buffer, and none an event.
 #[derive(Default)]
 pub(crate) struct Bundle {
-    /// Where the next body goes, behind those that are sealed.
+    /// Where the next body goes, behind what is sealed.
     open: BytesMut,
     sealed: usize,
-    /// Buffers that are full, and how many events there were when they became so.
-    full: Vec<(usize, Bytes)>,
-    /// Each topic, and the event from which on it counts.
-    topics: Vec<(usize, Bytes)>,
-    bodies: Vec<Body>,
+    /// The last topic, and where it lies in `open`.
+    topic: Option<(Bytes, Range<usize>)>,
+    /// Buffers that are full, each with how many of the events it holds.
+    full: Vec<(Bytes, usize)>,
+    in_full: usize,
+    events: Vec<FrameAt>,
     cost: usize,
-}
-
-#[derive(Clone, Copy)]
-struct Body {
-    len: usize,
-    checksum: u32,
 }
 
 impl Bundle {
     /// How many events.
     pub(crate) fn len(&self) -> usize {
-        self.bodies.len()
+        self.events.len()
     }
 
     /// The bytes of its frames, as queues count them.
@@ -36,7 +32,8 @@ impl Bundle {
         self.cost
     }
 
-    /// Lets `write` append a body of about `expected` bytes, and returns its length. It counts once it is [sealed](Self::seal).
+    /// Lets `write` append a body of about `expected` bytes, its topic's included, and returns its length. It counts once it is
+    /// [sealed](Self::seal).
     pub(crate) fn write(&mut self, expected: usize, write: impl FnOnce(&mut BytesMut)) -> usize {
         // One that was given up.
         self.open.truncate(self.sealed);
@@ -48,49 +45,51 @@ impl Bundle {
         self.open.len() - self.sealed
     }
 
+    /// Closes the open buffer.
     fn turn(&mut self) {
         if self.sealed > 0 {
             let full = std::mem::take(&mut self.open).freeze();
-            self.full.push((self.bodies.len(), full));
+            self.full.push((full, self.events.len() - self.in_full));
+            self.in_full = self.events.len();
             self.sealed = 0;
+            self.topic = None;
         }
     }
 
     /// Adds the body that was written last, under a topic, with its checksum.
     pub(crate) fn seal(&mut self, topic: &Bytes) {
-        let body = &self.open[self.sealed..];
-        let (len, checksum) = (body.len(), crc32fast::hash(body));
-        self.sealed = self.open.len();
+        let body = self.sealed..self.open.len();
+        let checksum = crc32fast::hash(&self.open[body.clone()]);
         let same =
             |last: &Bytes| last.len() == topic.len() && (last.as_ptr() == topic.as_ptr() || last == topic);
-        if !self.topics.last().is_some_and(|(_, last)| same(last)) {
-            self.topics.push((self.bodies.len(), topic.clone()));
-        }
-        self.bodies.push(Body { len, checksum });
-        self.cost += Frame::cost_of(topic.len(), len);
+        let at = match &self.topic {
+            Some((last, at)) if same(last) => at.clone(),
+            _ => {
+                self.open.extend_from_slice(topic);
+                let at = body.end..self.open.len();
+                self.topic = Some((topic.clone(), at.clone()));
+                at
+            }
+        };
+        self.sealed = self.open.len();
+        self.cost += Frame::cost_of(at.len(), body.len());
+        self.events.push(FrameAt {
+            topic: at,
+            body,
+            checksum,
+        });
     }
 
-    /// Unpacks it into frames, and is empty then.
-    pub(crate) fn unpack(&mut self, frames: &mut Vec<Frame>) {
+    /// Moves all events to `frames`, and is empty then.
+    pub(crate) fn unpack(&mut self, frames: &mut Batch) {
         self.open.truncate(self.sealed);
         self.turn();
-        let mut topics = self.topics.drain(..).peekable();
-        let (mut topic, mut done) = (Bytes::new(), 0);
-        frames.reserve(self.bodies.len());
-        for (end, buffer) in self.full.drain(..) {
-            let mut start = 0;
-            for (i, body) in self.bodies[..end].iter().enumerate().skip(done) {
-                if let Some((_, next)) = topics.next_if(|(from, _)| *from == i) {
-                    topic = next;
-                }
-                let bytes = buffer.slice(start..start + body.len);
-                start += body.len;
-                frames.push(Frame::new(topic.clone(), bytes, body.checksum));
-            }
-            done = end;
+        let mut events = self.events.drain(..);
+        for (buffer, count) in self.full.drain(..) {
+            frames.carve(buffer, events.by_ref().take(count));
         }
-        drop(topics);
-        self.bodies.clear();
+        drop(events);
+        self.in_full = 0;
         self.cost = 0;
     }
 }
@@ -106,9 +105,9 @@ mod tests {
     }
 
     fn unpacked(bundle: &mut Bundle) -> Vec<Frame> {
-        let mut frames = Vec::new();
+        let mut frames = Batch::new();
         bundle.unpack(&mut frames);
-        frames
+        frames.drain()
     }
 
     #[test]

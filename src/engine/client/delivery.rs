@@ -1,7 +1,7 @@
 use super::core::{Core, ended_by_user};
 use super::dispatch::Dispatcher;
 use crate::codec::Codec;
-use distbus_transport::Frame;
+use distbus_transport::Batch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Acquire, Ordering::Release};
 use std::time::Duration;
@@ -14,8 +14,8 @@ const SLICE: Duration = Duration::from_millis(1);
 const BATCHES: usize = 16;
 
 /// Frames that wait for handlers, with the room that they take up.
-struct Batch {
-    frames: Vec<Frame>,
+struct Waiting {
+    frames: Batch,
     _room: OwnedSemaphorePermit,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Delivery<C> {
     dispatcher: Arc<Mutex<Dispatcher<C>>>,
     /// Batches handed to the task and not done with.
     waiting: Arc<AtomicUsize>,
-    batches: mpsc::Sender<Batch>,
+    batches: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Handling<C> {
     core: Arc<Core<C>>,
     dispatcher: Arc<Mutex<Dispatcher<C>>>,
     waiting: Arc<AtomicUsize>,
-    batches: mpsc::Receiver<Batch>,
+    batches: mpsc::Receiver<Waiting>,
 }
 
 /// Bytes that wait for the task at most.
@@ -70,7 +70,7 @@ pub(crate) fn delivery<C: Codec>(core: &Arc<Core<C>>) -> (Delivery<C>, Handling<
 impl<C: Codec> Delivery<C> {
     /// Delivers the frames, and empties `frames`. Waits while the handlers are too far behind: the broker then sees a slow consumer. `None` when
     /// the user has closed meanwhile; what the handlers have not got is reported as undelivered.
-    pub(crate) async fn deliver(&self, frames: &mut Vec<Frame>) -> Option<()> {
+    pub(crate) async fn deliver(&self, frames: &mut Batch) -> Option<()> {
         if self.deliver_now(frames) {
             // Other tasks of this thread have their turn, however much there is to read.
             tokio::task::coop::consume_budget().await;
@@ -81,7 +81,7 @@ impl<C: Codec> Delivery<C> {
 
     /// Calls handlers as far as that can be done at once, and takes what they got out of `frames`. False when anything is left to do: frames, or to
     /// wait for the handlers of the last one.
-    fn deliver_now(&self, frames: &mut Vec<Frame>) -> bool {
+    fn deliver_now(&self, frames: &mut Batch) -> bool {
         if self.waiting.load(Acquire) > 0 {
             return false;
         }
@@ -92,24 +92,24 @@ impl<C: Codec> Delivery<C> {
         let (mut done, mut run) = (0, 1);
         while done < frames.len() {
             let to = frames.len().min(done + run);
-            done += dispatcher.call(&frames[done..to]);
+            done += dispatcher.call(frames.all().slice(done..to));
             if dispatcher.has_to_wait() || done < frames.len() && start.elapsed() > SLICE {
                 break;
             }
             run = (2 * run).min(Dispatcher::<C>::RUN);
         }
-        frames.drain(..done);
+        frames.skip(done);
         frames.is_empty() && !dispatcher.has_to_wait()
     }
 
-    async fn hand_over(&self, frames: Vec<Frame>) -> Option<()> {
-        let cost: usize = frames.iter().map(Frame::cost).sum();
+    async fn hand_over(&self, frames: Batch) -> Option<()> {
+        let cost = frames.all().cost();
         let permits = u32::try_from(cost.min(most(&self.core))).unwrap_or(u32::MAX);
         tokio::select! {
             biased;
             room = Arc::clone(&self.room).acquire_many_owned(permits) => {
                 self.waiting.fetch_add(1, Release);
-                self.batches.send(Batch { frames, _room: room.ok()? }).await.ok()
+                self.batches.send(Waiting { frames, _room: room.ok()? }).await.ok()
             }
             () = ended_by_user(&self.core.closed) => None,
         }
@@ -123,11 +123,11 @@ impl<C: Codec> Handling<C> {
             let mut dispatcher = self.dispatcher.lock().await;
             // What the reader's own call has left.
             dispatcher.wait().await;
-            let mut rest = &batch.frames[..];
+            let mut rest = batch.frames.all();
             while !rest.is_empty() {
                 let called = dispatcher.call(rest);
                 dispatcher.wait().await;
-                rest = &rest[called..];
+                rest = rest.slice(called..);
             }
             drop(dispatcher);
             self.waiting.fetch_sub(1, Release);

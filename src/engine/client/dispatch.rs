@@ -8,7 +8,7 @@ use crate::engine::gaps::{GapTracker, Sequence};
 use crate::engine::handler::{Called, Ending, settle};
 use crate::engine::queue::Queue;
 use bytes::BytesMut;
-use distbus_transport::{Frame, Reject};
+use distbus_transport::{FrameRef, Frames, Reject};
 use futures_util::future::{BoxFuture, join_all};
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ impl<C: Codec> Dispatcher<C> {
     }
 
     /// Verifies events and calls everybody who wants them, up to the first that leaves something to wait for. How many that were.
-    pub(crate) fn call(&mut self, frames: &[Frame]) -> usize {
+    pub(crate) fn call(&mut self, frames: Frames<'_>) -> usize {
         let core = &*self.core;
         // As long as this is held no route can be removed without being noticed.
         let _calling = core.calling.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,7 +105,7 @@ fn give<C: Codec>(
     directory: &mut Directory<C>,
     pending: &mut Pending,
     done: &mut Done,
-    frame: &Frame,
+    frame: FrameRef<'_>,
 ) -> Result<(), Reject> {
     if !frame.is_intact() {
         return Err(Reject::Checksum);
@@ -118,7 +118,7 @@ fn give<C: Codec>(
     make_room(arena, frame.body().len());
     let opened = core
         .codec
-        .read_event(topic, frame.body(), arena)
+        .read_event(topic, &frame.share(frame.body()), arena)
         .map_err(|error| {
             tracing::debug!(%topic, %error, "why it was refused");
             Reject::Undecodable

@@ -172,7 +172,8 @@ impl<C: Codec> Outbox<C> {
         }
         let idle = state.is_idle();
         let body = frame.body();
-        state.bundle.write(body.len(), |out| out.extend_from_slice(body));
+        let expected = body.len() + frame.topic().len();
+        state.bundle.write(expected, |out| out.extend_from_slice(body));
         state.bundle.seal(frame.topic());
         state.probes += 1;
         if idle {

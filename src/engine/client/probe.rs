@@ -61,7 +61,7 @@ impl Probes {
     }
 
     /// One has come back: ours, or another client's, which a wildcard let in.
-    pub(crate) fn came(&self, topic: &Bytes) {
+    pub(crate) fn came(&self, topic: &[u8]) {
         if let Some(sender) = self
             .waiting
             .lock()

@@ -3,7 +3,7 @@ use super::delivery::Delivery;
 use crate::codec::Codec;
 use crate::engine::liveness::Liveness;
 use crate::engine::topic::{CLOSE, HANDSHAKE, PULSE, RESERVED_PREFIX, is_probe};
-use distbus_transport::{ClientInbound, ClientInbox, ClientSignal, Frame, Reject};
+use distbus_transport::{Batch, ClientInbound, ClientInbox, ClientSignal, Reject};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl<C: Codec> Reader<C> {
     }
 
     /// Takes out what is not for handlers alone; true when the broker closes.
-    fn take_own(&self, frames: &mut Vec<Frame>) -> bool {
+    fn take_own(&self, frames: &mut Batch) -> bool {
         let inbound = &self.core.inbound;
         inbound.received.fetch_add(frames.len() as u64, Relaxed);
         let mut closed = false;
@@ -81,11 +81,11 @@ impl<C: Codec> Reader<C> {
                 return false;
             }
             if topic.starts_with(RESERVED_PREFIX.as_bytes()) && frame.is_intact() {
-                closed |= *topic == CLOSE;
+                closed |= topic == CLOSE.as_bytes();
                 // Only one who asked for exactly this topic is told.
                 let wanted = [PULSE, CLOSE]
                     .into_iter()
-                    .any(|own| *topic == own && !self.core.table().matching(own).is_empty());
+                    .any(|own| topic == own.as_bytes() && !self.core.table().matching(own).is_empty());
                 if !wanted {
                     inbound.internal.fetch_add(1, Relaxed);
                 }

@@ -1,7 +1,7 @@
 use super::core::{ClosedBy, Core};
 use super::outbox::{Load, Order};
 use crate::codec::Codec;
-use distbus_transport::{ClientOutbound, CloseReport, Frame, TransportError};
+use distbus_transport::{Batch, ClientOutbound, CloseReport, Frames, TransportError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
@@ -19,7 +19,7 @@ pub(crate) async fn run<C: Codec>(
     mut outbound: Box<dyn ClientOutbound>,
     mut close: oneshot::Receiver<Instant>,
 ) -> CloseReport {
-    let (mut load, mut frames) = (Load::default(), Vec::new());
+    let (mut load, mut frames) = (Load::default(), Batch::new());
     let mut unsent = 0;
     let mut burst = false;
     let deadline = loop {
@@ -41,7 +41,7 @@ pub(crate) async fn run<C: Codec>(
             None
         };
         if !frames.is_empty() {
-            unsent += push(&core, &mut *outbound, &frames, events, deadline).await;
+            unsent += push(&core, &mut *outbound, frames.all(), events, deadline).await;
             frames.clear();
         }
         if let Some(deadline) = deadline {
@@ -71,7 +71,7 @@ async fn obey(outbound: &mut dyn ClientOutbound, order: Order) {
 async fn push<C: Codec>(
     core: &Core<C>,
     outbound: &mut dyn ClientOutbound,
-    frames: &[Frame],
+    frames: Frames<'_>,
     events: u64,
     deadline: Option<Instant>,
 ) -> u64 {

@@ -1,3 +1,4 @@
+use crate::FrameRef;
 use bytes::Bytes;
 use std::fmt;
 
@@ -43,6 +44,15 @@ impl Frame {
         }
     }
 
+    /// The frame, to be looked at as those of a [`Batch`](crate::Batch) are.
+    pub fn view(&self) -> FrameRef<'_> {
+        FrameRef::of(self)
+    }
+
+    pub(crate) fn into_parts(self) -> (Bytes, Bytes, u32) {
+        (self.topic, self.body, self.checksum)
+    }
+
     /// The topic: UTF-8 when an honest peer sent it.
     pub fn topic(&self) -> &Bytes {
         &self.topic
@@ -60,7 +70,7 @@ impl Frame {
 
     /// Whether the checksum is the body's.
     pub fn is_intact(&self) -> bool {
-        crc32fast::hash(&self.body) == self.checksum
+        self.view().is_intact()
     }
 
     /// The bytes of topic, body and checksum: what queues and limits count.

@@ -8,7 +8,8 @@
 //! Three ideas carry the whole contract:
 //!
 //! * **A batch is the unit.** [`BrokerInbound::recv`] appends all that is ready to an [`Inbox`], and
-//!   [`BrokerOutbound::publish`] takes a slice. One boxed future a batch, none an event.
+//!   [`BrokerOutbound::publish`] takes some of a [`Batch`]: frames that share the buffers they lie in. One boxed future and a few reference
+//!   counts a batch, none an event.
 //! * **A [`Frame`] travels verbatim**, even a corrupt one. The engine seals and verifies; a transport carries.
 //! * **Nothing is lost in silence.** Every frame that does not arrive is counted in [`Counters`], by reason,
 //!   and [`Guarantees`] say what a transport cannot promise.
@@ -24,10 +25,12 @@
 //! # Ok::<(), distbus_transport::EndpointError>(())
 //! ```
 
+mod batch;
 mod counters;
 mod endpoint;
 mod error;
 mod frame;
+mod frames;
 mod guarantees;
 mod limits;
 mod link;
@@ -36,10 +39,12 @@ pub mod queue;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use batch::{Batch, FrameAt};
 pub use counters::{Counters, DropReason, Reason, Reject, Snapshot, Tally};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::TransportError;
 pub use frame::Frame;
+pub use frames::{FrameRef, Frames, FramesIter};
 pub use guarantees::{Authentication, DropAccounting, Guarantees, Loss, Ordering, Relay};
 pub use limits::{Limits, SlowConsumer};
 pub use link::{

@@ -1,4 +1,4 @@
-use crate::{Frame, TransportError};
+use crate::{FrameRef, Frames, TransportError};
 use std::time::Duration;
 
 /// What one peer may cost the other: every bound that a transport keeps, with its default.
@@ -56,28 +56,38 @@ impl Limits {
     /// The frames before the first whose topic or body is above its limit, and the error for that one: what both outbound halves check.
     ///
     /// ```
-    /// use distbus_transport::{Frame, Limits};
+    /// use distbus_transport::{Batch, Frame, Limits};
     ///
-    /// let frames = ["1", "22", "333", "4"].map(|body| Frame::sealed("lab.temp", body));
-    /// let (fit, error) = Limits::default().with_event_bytes(2).within(&frames);
+    /// let frames: Batch = ["1", "22", "333", "4"].map(|body| Frame::sealed("lab.temp", body)).into_iter().collect();
+    /// let (fit, error) = Limits::default().with_event_bytes(2).within(frames.all());
     /// assert_eq!((fit.len(), error.is_err()), (2, true));
     /// ```
     ///
     /// # Errors
     /// [`TransportError::TooLarge`], beside the frames that fit.
-    pub fn within<'a>(&self, frames: &'a [Frame]) -> (&'a [Frame], Result<(), TransportError>) {
-        let too_large =
-            |frame: &Frame| frame.topic().len() > self.topic_bytes || frame.body().len() > self.event_bytes;
-        let Some(at) = frames.iter().position(too_large) else {
+    pub fn within<'a>(&self, frames: Frames<'a>) -> (Frames<'a>, Result<(), TransportError>) {
+        let Some((at, error)) = frames
+            .iter()
+            .enumerate()
+            .find_map(|(at, frame)| Some((at, self.fault(frame)?)))
+        else {
             return (frames, Ok(()));
         };
-        let (topic, body) = (frames[at].topic().len(), frames[at].body().len());
-        let (what, size, limit) = if topic > self.topic_bytes {
-            ("a topic", topic, self.topic_bytes)
+        (frames.slice(..at), Err(error))
+    }
+
+    /// What is too large about a frame, if anything is.
+    #[inline]
+    pub fn fault(&self, frame: FrameRef<'_>) -> Option<TransportError> {
+        let (topic, body) = (frame.topic().len(), frame.body().len());
+        let too_large = |what, size, limit| Some(TransportError::TooLarge { what, size, limit });
+        if topic > self.topic_bytes {
+            too_large("a topic", topic, self.topic_bytes)
+        } else if body > self.event_bytes {
+            too_large("an event", body, self.event_bytes)
         } else {
-            ("an event", body, self.event_bytes)
-        };
-        (&frames[..at], Err(TransportError::TooLarge { what, size, limit }))
+            None
+        }
     }
 }
 

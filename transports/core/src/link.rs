@@ -1,4 +1,4 @@
-use crate::{Counters, Endpoint, Frame, Guarantees, Limits, PeerId, TransportError};
+use crate::{Batch, Counters, Endpoint, Frames, Guarantees, Limits, PeerId, TransportError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Carries frames between a broker and its clients. Implement it to run `distbus` over something new.
 ///
-/// A transport knows no event, no codec and no engine: it moves [`Frame`]s from clients to their broker, from the
+/// A transport knows no event, no codec and no engine: it moves [`Frame`](crate::Frame)s from clients to their broker, from the
 /// broker to the clients that subscribed to a prefix of their topic, and control messages both ways.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
@@ -87,7 +87,7 @@ pub struct ClientLink {
 #[derive(Debug)]
 pub struct Inbox<S> {
     /// Events, in the order they came from each publisher.
-    pub frames: Vec<Frame>,
+    pub frames: Batch,
     /// Everything else.
     pub signals: Vec<S>,
 }
@@ -100,7 +100,7 @@ pub type ClientInbox = Inbox<ClientSignal>;
 impl<S> Default for Inbox<S> {
     fn default() -> Self {
         Self {
-            frames: Vec::new(),
+            frames: Batch::new(),
             signals: Vec::new(),
         }
     }
@@ -193,7 +193,7 @@ pub trait BrokerOutbound: Send {
     /// # Errors
     /// [`TransportError::Closed`]; [`TransportError::TooLarge`] for a frame above a limit, in which case the
     /// frames before it were published and those from it on were not.
-    async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError>;
+    async fn publish(&mut self, frames: Frames<'_>) -> Result<(), TransportError>;
 
     /// Sends a control message to one peer.
     ///
@@ -228,7 +228,7 @@ pub trait ClientOutbound: Send {
     /// # Errors
     /// [`TransportError::Closed`]; [`TransportError::TooLarge`] for a frame above a limit, in which case the
     /// frames before it were sent and those from it on were not.
-    async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError>;
+    async fn push(&mut self, frames: Frames<'_>) -> Result<(), TransportError>;
 
     /// Sends a control message to the broker.
     ///

@@ -3,7 +3,7 @@
 //! A plain state machine, for transports that hold a queue a subscriber: it never waits and knows no clock, so the
 //! transport decides how to wait when it says [`Offer::Full`].
 
-use crate::{Counters, DropReason, Frame, Limits, SlowConsumer};
+use crate::{Batch, Counters, DropReason, Frame, Limits, SlowConsumer};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,7 +16,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use distbus_transport::queue::{Offer, SubscriberQueue};
-/// use distbus_transport::{Counters, DropReason, Frame, Limits, SlowConsumer};
+/// use distbus_transport::{Batch, Counters, DropReason, Frame, Limits, SlowConsumer};
 /// use std::sync::Arc;
 ///
 /// let counters = Arc::new(Counters::default());
@@ -27,7 +27,7 @@ use std::time::Duration;
 /// let mut queue = SubscriberQueue::new(&limits, counters.clone());
 ///
 /// assert_eq!([(); 3].map(|()| queue.offer(&frame)), [Offer::Queued, Offer::Queued, Offer::Dropped]);
-/// let mut frames = Vec::new();
+/// let mut frames = Batch::new();
 /// assert_eq!(queue.take(100, &mut frames), 2);
 /// let now = counters.snapshot();
 /// assert_eq!((now.offered, now.delivered, now.dropped_by(DropReason::Newest)), (3, 2, 1));
@@ -106,9 +106,10 @@ impl SubscriberQueue {
     }
 
     /// Moves the oldest, at most `room` of them, to the end of `frames`, and counts them as delivered. Returns how many.
-    pub fn take(&mut self, room: usize, frames: &mut Vec<Frame>) -> usize {
+    pub fn take(&mut self, room: usize, frames: &mut Batch) -> usize {
         let count = room.min(self.frames.len());
         let before = self.bytes;
+        frames.reserve(count);
         for frame in self.frames.drain(..count) {
             self.bytes -= frame.cost();
             frames.push(frame);
@@ -202,7 +203,7 @@ mod tests {
     }
 
     fn take_all(queue: &mut SubscriberQueue) -> Vec<u8> {
-        let mut frames = Vec::new();
+        let mut frames = Batch::new();
         queue.take(usize::MAX, &mut frames);
         frames.iter().map(|frame| frame.body()[0]).collect()
     }
@@ -253,7 +254,7 @@ mod tests {
         queue.give_up();
         assert!(queue.is_lagging());
         assert_eq!(queue.offer(&frame(3)), Offer::Dropped);
-        let mut frames = Vec::new();
+        let mut frames = Batch::new();
         queue.take(1, &mut frames);
         assert_eq!(
             queue.offer(&frame(4)),
@@ -270,7 +271,7 @@ mod tests {
     fn block_takes_the_frame_when_there_is_room_in_time() {
         let (mut queue, counters) = queue(SlowConsumer::Block(WAIT));
         let _ = offer_all(&mut queue, 0..3);
-        let mut frames = Vec::new();
+        let mut frames = Batch::new();
         queue.take(1, &mut frames);
         assert_eq!(queue.offer(&frame(2)), Offer::Queued);
         assert_eq!(take_all(&mut queue), [1, 2]);
@@ -320,7 +321,7 @@ mod tests {
         ];
         for policy in policies {
             let (mut queue, counters) = queue(policy);
-            let mut frames = Vec::new();
+            let mut frames = Batch::new();
             // A fixed, irregular program of offers, takes, deadlines and discards.
             for step in 0..2000_u32 {
                 let dice = step.wrapping_mul(2_654_435_761) >> 16;

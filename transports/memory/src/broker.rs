@@ -3,7 +3,7 @@ use crate::index::Key;
 use crate::mailbox::Mailbox;
 use crate::roster::{Refusal, Roster};
 use bytes::Bytes;
-use distbus_transport::{BrokerInbox, BrokerSignal, Counters, DropReason, Endpoint, Frame, Limits, PeerId};
+use distbus_transport::{BrokerInbox, BrokerSignal, Counters, DropReason, Endpoint, Frames, Limits, PeerId};
 use distbus_transport::{TransportError, TransportError::Closed};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -141,7 +141,7 @@ impl Broker {
     /// Takes frames of a client in, in order, waiting for room as often as it takes.
     pub(crate) async fn push(
         &self,
-        mut frames: &[Frame],
+        mut frames: Frames<'_>,
         mailbox: &Mailbox,
         sent: &Counters,
     ) -> Result<(), TransportError> {
@@ -153,20 +153,21 @@ impl Broker {
                 return Err(Closed);
             }
             claim.forget();
-            let (now, later) = frames.split_at(count);
-            now.iter().cloned().for_each(|frame| inbound.push_frame(frame));
+            for frame in frames.slice(..count) {
+                inbound.push_frame(frame.to_frame());
+            }
             drop(inbound);
             self.counters.received.fetch_add(count as u64, Relaxed);
             sent.offered.fetch_add(count as u64, Relaxed);
             sent.delivered.fetch_add(count as u64, Relaxed);
             self.ready.notify_one();
-            frames = later;
+            frames = frames.slice(count..);
         }
         Ok(())
     }
 
     /// How many of these frames there is room for now, at least one, and what they claim.
-    fn fitting(&self, frames: &[Frame]) -> (usize, u32) {
+    fn fitting(&self, frames: Frames<'_>) -> (usize, u32) {
         let available = u32::try_from(self.room.available_permits()).unwrap_or(u32::MAX);
         let (mut count, mut charge) = (0, 0_u32);
         for frame in frames {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_transport::queue::Offer;
 use distbus_transport::{BrokerInbound, BrokerInbox, BrokerLink, BrokerOutbound, CloseReport, DropReason};
-use distbus_transport::{Frame, PeerId, TransportError};
+use distbus_transport::{Frames, PeerId, TransportError};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use tokio::task::coop::consume_budget;
@@ -72,7 +72,7 @@ struct Stall {
 
 #[async_trait]
 impl BrokerOutbound for Outbound {
-    async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn publish(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         if self.report.is_some() {
             return Err(TransportError::Closed);
         }
@@ -127,14 +127,20 @@ impl BrokerOutbound for Outbound {
 
 impl Outbound {
     /// Offers some of the frames to everybody who wants them, without waiting.
-    fn offer(&mut self, frames: &[Frame], range: std::ops::Range<usize>, stalls: &mut Vec<Stall>) {
+    fn offer(&mut self, frames: Frames<'_>, range: std::ops::Range<usize>, stalls: &mut Vec<Stall>) {
         let broker = &self.listener.broker;
         let mut evicted = Vec::new();
         {
             let roster = broker.roster();
             for at in range {
-                let frame = &frames[at];
+                let Some(frame) = frames.get(at) else {
+                    continue;
+                };
                 roster.matching(frame.topic(), &mut self.targets);
+                if self.targets.is_empty() {
+                    continue;
+                }
+                let frame = frame.to_frame();
                 for &key in &self.targets {
                     // What it waits for comes first, or its order is lost.
                     if let Some(stall) = stalls.iter_mut().find(|stall| stall.key == key) {
@@ -144,7 +150,7 @@ impl Outbound {
                     let Some(mailbox) = roster.mailbox(key) else {
                         continue;
                     };
-                    match mailbox.offer(frame) {
+                    match mailbox.offer(&frame) {
                         Some(Offer::Full(wait)) => stalls.push(Stall {
                             key,
                             mailbox: mailbox.clone(),
@@ -163,11 +169,12 @@ impl Outbound {
     }
 
     /// Waits for room for the frames that a subscriber had none for, each no longer than its deadline.
-    async fn wait_for(&self, stall: Stall, frames: &[Frame]) {
+    async fn wait_for(&self, stall: Stall, frames: Frames<'_>) {
         let mailbox = &stall.mailbox;
         let mut deadline = Some(stall.deadline);
-        for at in stall.frames {
-            while let Some(Offer::Full(wait)) = mailbox.offer(&frames[at]) {
+        for frame in stall.frames.into_iter().filter_map(|at| frames.get(at)) {
+            let frame = frame.to_frame();
+            while let Some(Offer::Full(wait)) = mailbox.offer(&frame) {
                 let until = *deadline.get_or_insert_with(|| Instant::now() + wait);
                 if timeout_at(until, mailbox.room.notified()).await.is_err() {
                     mailbox.give_up();

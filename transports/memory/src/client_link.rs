@@ -4,7 +4,7 @@ use crate::mailbox::{Mailbox, Taken};
 use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_transport::{ClientInbound, ClientInbox, ClientLink, ClientOutbound, CloseReport, Counters};
-use distbus_transport::{DropReason, Frame, Limits, PeerId, Reject, TransportError};
+use distbus_transport::{DropReason, Frames, Limits, PeerId, Reject, TransportError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::coop::consume_budget;
@@ -70,11 +70,11 @@ impl Session {
     fn admit(&self, inbox: &mut ClientInbox, from: usize) {
         let came = inbox.frames.len() - from;
         self.counters.received.fetch_add(came as u64, Relaxed);
-        if self.receiving.within(&inbox.frames[from..]).1.is_err() {
-            let fits = |frame: &Frame| self.receiving.within(std::slice::from_ref(frame)).1.is_ok();
-            let new = inbox.frames.split_off(from);
-            inbox.frames.extend(new.into_iter().filter(fits));
-            let refused = came - (inbox.frames.len() - from);
+        inbox
+            .frames
+            .retain_from(from, |frame| self.receiving.fault(frame).is_none());
+        let refused = came - (inbox.frames.len() - from);
+        if refused > 0 {
             self.counters.rejected.add(Reject::TooLarge, refused as u64);
         }
     }
@@ -96,7 +96,7 @@ impl Outbound {
 
 #[async_trait]
 impl ClientOutbound for Outbound {
-    async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn push(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         let session = self.open()?;
         let (frames, outcome) = session.sending.within(frames);
         session

@@ -64,6 +64,7 @@ impl Inbound {
             inbox.signals.push(signal);
         }
         let count = inbox.room().max(1).min(self.frames.len());
+        inbox.frames.reserve(count);
         for frame in self.frames.drain(..count) {
             freed += Self::charge(frame.cost(), self.room) as usize;
             inbox.frames.push(frame);

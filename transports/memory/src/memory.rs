@@ -18,7 +18,7 @@ const NAME: &str = "memory";
 ///
 /// ```
 /// use distbus_memory::Memory;
-/// use distbus_transport::{BrokerInbox, ClientInbox, Endpoint, Frame, Limits, PeerId, Transport};
+/// use distbus_transport::{Batch, BrokerInbox, ClientInbox, Endpoint, Frame, Limits, PeerId, Transport};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,11 +28,11 @@ const NAME: &str = "memory";
 /// let mut client = memory.connect(&broker.endpoint, &id, &Limits::default()).await?;
 ///
 /// client.outbound.subscribe("lab.".into()).await?;
-/// client.outbound.push(&[Frame::sealed("lab.temp", "21.5")]).await?;
+/// client.outbound.push(Batch::from([Frame::sealed("lab.temp", "21.5")]).all()).await?;
 ///
 /// let mut received = BrokerInbox::default();
 /// broker.inbound.recv(&mut received).await?;
-/// broker.outbound.publish(&received.frames).await?;
+/// broker.outbound.publish(received.frames.all()).await?;
 ///
 /// let mut inbox = ClientInbox::default();
 /// client.inbound.recv(&mut inbox).await?;

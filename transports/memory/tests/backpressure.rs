@@ -3,7 +3,7 @@
 mod support;
 
 use distbus_memory::Memory;
-use distbus_transport::{BrokerInbox, Endpoint, Limits, Reject, Transport, TransportError};
+use distbus_transport::{Batch, BrokerInbox, Endpoint, Limits, Reject, Transport, TransportError};
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
@@ -21,8 +21,8 @@ fn a_push_waits_for_room_and_goes_on_when_there_is() {
         let mut broker = bind(&memory, &queues(3, block(700))).await;
         let mut client = connect(&memory, "client").await;
         collect(&mut broker).await; // Connected
-        let batch: Vec<_> = (0..8).map(|n| frame("t", n)).collect();
-        let mut push = client.outbound.push(&batch);
+        let batch: Batch = (0..8).map(|n| frame("t", n)).collect();
+        let mut push = client.outbound.push(batch.all());
         assert!(is_pending(&mut push).await, "eight frames in a queue for three");
         assert_eq!(numbers(&collect(&mut broker).await.frames), [0, 1, 2]);
         assert!(is_pending(&mut push).await);
@@ -46,14 +46,24 @@ fn whoever_waits_is_served_in_the_order_of_asking() {
         }
         clients[0]
             .outbound
-            .push(&[0, 1].map(|n| frame("t", n)))
+            .push(Batch::from([0, 1].map(|n| frame("t", n))).all())
             .await
             .unwrap();
         let [mut a, mut b, mut c] = <[_; 3]>::try_from(clients).map_err(|_| "three clients").unwrap();
         // Each asks in turn, and the broker does not read: c, a, b, and a newcomer behind them.
-        let third = tokio::spawn(async move { c.outbound.push(&[frame("t", 2)]).await.map(|()| c) });
+        let third = tokio::spawn(async move {
+            c.outbound
+                .push(Batch::from([frame("t", 2)]).all())
+                .await
+                .map(|()| c)
+        });
         tokio::task::yield_now().await;
-        let first = tokio::spawn(async move { a.outbound.push(&[frame("t", 3)]).await.map(|()| a) });
+        let first = tokio::spawn(async move {
+            a.outbound
+                .push(Batch::from([frame("t", 3)]).all())
+                .await
+                .map(|()| a)
+        });
         tokio::task::yield_now().await;
         let second = tokio::spawn(async move { b.outbound.subscribe("x".into()).await.map(|()| b) });
         tokio::task::yield_now().await;
@@ -71,7 +81,13 @@ fn whoever_waits_is_served_in_the_order_of_asking() {
         let mut seen = Vec::new();
         while seen.len() < 6 {
             let mut inbox = collect(&mut broker).await;
-            seen.extend(inbox.frames.drain(..).map(|frame| frame.body()[0].to_string()));
+            seen.extend(
+                inbox
+                    .frames
+                    .drain()
+                    .into_iter()
+                    .map(|frame| frame.body()[0].to_string()),
+            );
             seen.extend(inbox.signals.drain(..).map(|signal| format!("{signal:?}")));
         }
         let _clients = (
@@ -94,8 +110,8 @@ fn whoever_waits_for_a_broker_that_goes_is_told() {
         let memory = Memory::new();
         let broker = bind(&memory, &queues(1, block(700))).await;
         let mut client = connect(&memory, "client").await;
-        let batch = [0, 1].map(|n| frame("t", n));
-        let mut push = client.outbound.push(&batch);
+        let batch = Batch::from([0, 1].map(|n| frame("t", n)));
+        let mut push = client.outbound.push(batch.all());
         assert!(is_pending(&mut push).await);
         drop(broker);
         let pushed = push.await;
@@ -110,13 +126,13 @@ fn a_dropped_push_gives_its_place_back() {
         let mut broker = bind(&memory, &queues(2, block(700))).await;
         let mut client = connect(&memory, "client").await;
         collect(&mut broker).await;
-        let batch = [0, 1, 2].map(|n| frame("t", n));
+        let batch = Batch::from([0, 1, 2].map(|n| frame("t", n)));
         {
-            let mut push = pin!(client.outbound.push(&batch));
+            let mut push = pin!(client.outbound.push(batch.all()));
             assert!(is_pending(&mut push).await);
         }
         assert_eq!(numbers(&collect(&mut broker).await.frames), [0, 1]);
-        client.outbound.push(&batch[..2]).await.unwrap();
+        client.outbound.push(batch.all().slice(..2)).await.unwrap();
         assert_eq!(numbers(&collect(&mut broker).await.frames), [0, 1]);
     });
 }
@@ -131,7 +147,7 @@ fn the_tighter_side_decides_what_a_client_may_send() {
         )
         .await;
         let mut client = connect(&memory, "client").await;
-        let pushed = client.outbound.push(&[frame("t", 0)]).await;
+        let pushed = client.outbound.push(Batch::from([frame("t", 0)]).all()).await;
         assert!(
             matches!(pushed, Err(TransportError::TooLarge { limit: 10, .. })),
             "{pushed:?}"
@@ -159,7 +175,7 @@ fn a_client_refuses_what_is_above_its_own_limit() {
         let small = distbus_transport::Frame::sealed("t", "small");
         broker
             .outbound
-            .publish(&[frame("t", 0), small.clone(), frame("t", 1)])
+            .publish(Batch::from([frame("t", 0), small.clone(), frame("t", 1)]).all())
             .await
             .unwrap();
         assert_eq!(receive(&mut client).await.frames, [small]);
@@ -176,7 +192,11 @@ fn a_busy_link_lets_others_run() {
         let _client = subscriber(&memory, &mut broker, "client").await;
         let other = tokio::spawn(async {});
         for n in 0..100_000_u32 {
-            broker.outbound.publish(&[frame("t", n as u8)]).await.unwrap();
+            broker
+                .outbound
+                .publish(Batch::from([frame("t", n as u8)]).all())
+                .await
+                .unwrap();
             if other.is_finished() {
                 break;
             }

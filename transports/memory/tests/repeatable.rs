@@ -5,7 +5,9 @@
 mod support;
 
 use distbus_memory::Memory;
-use distbus_transport::{BrokerInbox, ClientInbox, Endpoint, Frame, Limits, Transport, TransportError};
+use distbus_transport::{
+    Batch, BrokerInbox, ClientInbox, Endpoint, Frame, Limits, Transport, TransportError,
+};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{bind, block, connect, numbers, peer, queues, receive, run};
@@ -35,7 +37,11 @@ async fn program() -> Vec<String> {
             for k in 0..10_u64 {
                 let topic = ["a.b", "b", "c"][((n + k) % 3) as usize];
                 let body = vec![(10 * n + k) as u8; 60 + 7 * n as usize];
-                client.outbound.push(&[Frame::sealed(topic, body)]).await.unwrap();
+                client
+                    .outbound
+                    .push(Batch::from([Frame::sealed(topic, body)]).all())
+                    .await
+                    .unwrap();
                 tokio::time::sleep(Duration::from_millis(3 + 5 * n * k % 11)).await;
                 let mut inbox = ClientInbox::default();
                 let patience = Duration::from_millis(1 + n);
@@ -58,7 +64,7 @@ async fn program() -> Vec<String> {
                     "broker",
                     format!("{:?} {:?}", numbers(&inbox.frames), inbox.signals),
                 );
-                broker.outbound.publish(&inbox.frames).await.unwrap();
+                broker.outbound.publish(inbox.frames.all()).await.unwrap();
                 inbox.clear();
             }
         }
@@ -110,7 +116,11 @@ fn clones_share_their_names() {
         let mut broker = bind(&memory.clone(), &Limits::default()).await;
         let mut client = connect(&memory, "client").await;
         client.outbound.subscribe("t".into()).await.unwrap();
-        broker.outbound.publish(&[Frame::sealed("t", "x")]).await.unwrap();
+        broker
+            .outbound
+            .publish(Batch::from([Frame::sealed("t", "x")]).all())
+            .await
+            .unwrap();
         assert_eq!(receive(&mut client).await.frames.len(), 1);
         let taken = memory.bind(&broker.endpoint, &Limits::default()).await.err();
         assert!(
@@ -149,7 +159,10 @@ fn a_link_lives_while_one_half_does() {
         drop(client.inbound);
         drop(outbound);
         let mut pushing = client.outbound;
-        pushing.push(&[Frame::sealed("t", "x")]).await.unwrap();
+        pushing
+            .push(Batch::from([Frame::sealed("t", "x")]).all())
+            .await
+            .unwrap();
         let mut inbox = BrokerInbox::default();
         inbound.recv(&mut inbox).await.unwrap();
         assert_eq!(inbox.frames.len(), 1);

@@ -3,7 +3,7 @@
 mod support;
 
 use distbus_memory::Memory;
-use distbus_transport::{ClientInbox, DropReason, SlowConsumer, TransportError};
+use distbus_transport::{Batch, ClientInbox, DropReason, SlowConsumer, TransportError};
 use std::time::Duration;
 use support::{bind, block, collect, connect, frame, numbers, peer, queues, receive, run, subscriber};
 use tokio::time::Instant;
@@ -17,13 +17,13 @@ fn a_stall_costs_exactly_one_deadline() {
         let started = Instant::now();
         broker
             .outbound
-            .publish(&[0, 1, 2, 3].map(|n| frame("t", n)))
+            .publish(Batch::from([0, 1, 2, 3].map(|n| frame("t", n))).all())
             .await
             .unwrap();
         assert_eq!(started.elapsed(), Duration::from_millis(700));
         broker
             .outbound
-            .publish(&[4, 5].map(|n| frame("t", n)))
+            .publish(Batch::from([4, 5].map(|n| frame("t", n))).all())
             .await
             .unwrap();
         assert_eq!(
@@ -32,7 +32,11 @@ fn a_stall_costs_exactly_one_deadline() {
             "it was known to lag"
         );
         assert_eq!(numbers(&receive(&mut slow).await.frames), [0, 1]);
-        broker.outbound.publish(&[frame("t", 6)]).await.unwrap();
+        broker
+            .outbound
+            .publish(Batch::from([frame("t", 6)]).all())
+            .await
+            .unwrap();
         assert_eq!(
             numbers(&receive(&mut slow).await.frames),
             [6],
@@ -54,7 +58,7 @@ fn deadlines_of_several_run_side_by_side() {
         let started = Instant::now();
         broker
             .outbound
-            .publish(&[0, 1, 2].map(|n| frame("t", n)))
+            .publish(Batch::from([0, 1, 2].map(|n| frame("t", n))).all())
             .await
             .unwrap();
         assert_eq!(started.elapsed(), Duration::from_millis(700));
@@ -78,8 +82,8 @@ fn deadlines_run_side_by_side_for_those_who_read_a_little_as_well() {
                 assert_eq!(numbers(&receive(client).await.frames), [0]);
             }
         };
-        let batch = [0, 1, 2].map(|n| frame("t", n));
-        let (published, ()) = tokio::join!(broker.outbound.publish(&batch), reading);
+        let batch = Batch::from([0, 1, 2].map(|n| frame("t", n)));
+        let (published, ()) = tokio::join!(broker.outbound.publish(batch.all()), reading);
         published.unwrap();
         // The second event had room after 600 ms; the third had none 700 ms after that, at any of them.
         assert_eq!(started.elapsed(), Duration::from_millis(1300));
@@ -96,7 +100,7 @@ fn others_have_everything_before_anybody_is_waited_for() {
         let mut fast = subscriber(&memory, &mut broker, "fast").await;
         broker
             .outbound
-            .publish(&[0; 10].map(|n| frame("t", n)))
+            .publish(Batch::from([0; 10].map(|n| frame("t", n))).all())
             .await
             .unwrap();
         receive(&mut fast).await;
@@ -105,8 +109,8 @@ fn others_have_everything_before_anybody_is_waited_for() {
             let inbox = receive(&mut fast).await;
             (started.elapsed(), numbers(&inbox.frames))
         };
-        let batch = [1, 2, 3].map(|n| frame("t", n));
-        let (published, read) = tokio::join!(broker.outbound.publish(&batch), reading);
+        let batch = Batch::from([1, 2, 3].map(|n| frame("t", n)));
+        let (published, read) = tokio::join!(broker.outbound.publish(batch.all()), reading);
         published.unwrap();
         assert_eq!(read, (Duration::ZERO, vec![1, 2, 3]));
         assert_eq!(started.elapsed(), Duration::from_millis(700));
@@ -127,8 +131,8 @@ fn one_that_reads_in_time_loses_nothing_however_long_it_takes() {
             }
             read
         };
-        let batch: Vec<_> = (0..20).map(|n| frame("t", n)).collect();
-        let (published, read) = tokio::join!(broker.outbound.publish(&batch), reading);
+        let batch: Batch = (0..20).map(|n| frame("t", n)).collect();
+        let (published, read) = tokio::join!(broker.outbound.publish(batch.all()), reading);
         published.unwrap();
         assert_eq!(read, (0..20).collect::<Vec<_>>());
         assert_eq!(broker.counters.snapshot().total_dropped(), 0);
@@ -142,8 +146,8 @@ fn one_that_leaves_while_it_is_waited_for_ends_the_wait() {
         let mut broker = bind(&memory, &queues(1, block(700))).await;
         let slow = subscriber(&memory, &mut broker, "slow").await;
         let started = Instant::now();
-        let batch = [0, 1].map(|n| frame("t", n));
-        let (published, ()) = tokio::join!(broker.outbound.publish(&batch), async { drop(slow) });
+        let batch = Batch::from([0, 1].map(|n| frame("t", n)));
+        let (published, ()) = tokio::join!(broker.outbound.publish(batch.all()), async { drop(slow) });
         published.unwrap();
         assert_eq!(started.elapsed(), Duration::ZERO);
         let now = broker.counters.snapshot();
@@ -164,12 +168,12 @@ fn an_evicted_client_is_told_at_once() {
         let mut slow = subscriber(&memory, &mut broker, "slow").await;
         broker
             .outbound
-            .publish(&[0, 1, 2].map(|n| frame("t", n)))
+            .publish(Batch::from([0, 1, 2].map(|n| frame("t", n))).all())
             .await
             .unwrap();
         let ended = slow.inbound.recv(&mut ClientInbox::default()).await;
         assert!(matches!(ended, Err(TransportError::Closed)), "{ended:?}");
-        let pushed = slow.outbound.push(&[frame("t", 9)]).await;
+        let pushed = slow.outbound.push(Batch::from([frame("t", 9)]).all()).await;
         assert!(matches!(pushed, Err(TransportError::Closed)), "{pushed:?}");
         assert_eq!(broker.counters.snapshot().dropped, [(DropReason::Evicted, 2)]);
         assert_eq!(broker.counters.snapshot().clients, 0);
@@ -209,7 +213,7 @@ fn close_waits_for_those_that_do_not_read_until_its_deadline() {
         let _slow = subscriber(&memory, &mut broker, "slow").await;
         broker
             .outbound
-            .publish(&[0, 1, 2].map(|n| frame("t", n)))
+            .publish(Batch::from([0, 1, 2].map(|n| frame("t", n))).all())
             .await
             .unwrap();
         let started = Instant::now();

@@ -3,11 +3,14 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_memory::Memory;
-use distbus_transport::testing::{self, Subject};
 use distbus_transport::{
     BrokerInbound, BrokerInbox, BrokerLink, BrokerOutbound, ClientInbound, ClientInbox, ClientLink,
     ClientOutbound, CloseReport, Counters, Endpoint, Frame, Guarantees, Limits, PeerId, Transport,
     TransportError,
+};
+use distbus_transport::{
+    FrameRef, Frames,
+    testing::{self, Subject},
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -157,14 +160,18 @@ impl ClientInbound for Half<Box<dyn ClientInbound>> {
         self.half.recv(inbox).await?;
         match self.fault {
             Fault::Duplicates => {
-                let again: Vec<_> = inbox.frames[before..].to_vec();
+                let again: Vec<_> = inbox.frames.iter().skip(before).map(FrameRef::to_frame).collect();
                 inbox.frames.extend(again);
             }
-            Fault::Reverses => inbox.frames[before..].reverse(),
+            Fault::Reverses => {
+                let mut frames = inbox.frames.drain();
+                frames[before..].reverse();
+                inbox.frames.extend(frames);
+            }
             Fault::RepairsChecksums => {
-                for frame in &mut inbox.frames {
-                    *frame = Frame::sealed(frame.topic().clone(), frame.body().clone());
-                }
+                let frames = inbox.frames.drain().into_iter();
+                let repaired = frames.map(|frame| Frame::sealed(frame.topic().clone(), frame.body().clone()));
+                inbox.frames.extend(repaired);
             }
             _ => {}
         }
@@ -174,7 +181,7 @@ impl ClientInbound for Half<Box<dyn ClientInbound>> {
 
 #[async_trait]
 impl BrokerOutbound for Half<Box<dyn BrokerOutbound>> {
-    async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn publish(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         if self.fault == Fault::DropsAfterTooLarge
             && frames.iter().any(|frame| frame.body().len() > 256 << 10)
         {
@@ -217,7 +224,7 @@ impl BrokerOutbound for Half<Box<dyn BrokerOutbound>> {
 
 #[async_trait]
 impl ClientOutbound for Half<Box<dyn ClientOutbound>> {
-    async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn push(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         self.half.push(frames).await
     }
 

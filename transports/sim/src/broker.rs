@@ -3,7 +3,7 @@ use crate::side::wait;
 use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_transport::{
-    BrokerInbound, BrokerInbox, BrokerLink, BrokerOutbound, CloseReport, Frame, PeerId, TransportError,
+    BrokerInbound, BrokerInbox, BrokerLink, BrokerOutbound, CloseReport, Frames, PeerId, TransportError,
 };
 use std::sync::Arc;
 use tokio::task::coop::consume_budget;
@@ -45,8 +45,7 @@ impl Inbound {
     }
 
     fn hand_over(&mut self, inbox: &mut BrokerInbox) {
-        let frames: usize = self.held.frames.iter().map(Frame::cost).sum();
-        let bytes = frames + 64 * self.held.signals.len();
+        let bytes = self.held.frames.all().cost() + 64 * self.held.signals.len();
         self.next_read = self
             .life
             .node
@@ -114,7 +113,7 @@ impl Outbound {
 
 #[async_trait]
 impl BrokerOutbound for Outbound {
-    async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn publish(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         let dead = self.life.dead.clone();
         let inner = self.turn().await?;
         tokio::select! {

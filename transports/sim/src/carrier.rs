@@ -5,7 +5,7 @@ use crate::lane::{Cargo, End};
 use crate::link::Link;
 use crate::trace::{Sight, What};
 use distbus_transport::{
-    ClientInbound, ClientInbox, ClientOutbound, ClientSignal, Counters, Frame, Inbox, TransportError,
+    Batch, ClientInbound, ClientInbox, ClientOutbound, ClientSignal, Counters, Frame, Inbox, TransportError,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -104,10 +104,11 @@ impl Up {
         while !self.frames.is_empty() && !self.lost {
             let link = self.link.clone();
             let before = self.counters.delivered.load(Relaxed);
+            let batch = Batch::from(&self.frames[..]);
             let pushed = tokio::select! {
                 biased;
                 () = link.over.cancelled() => Err(TransportError::Closed),
-                pushed = self.outbound.push(&self.frames) => pushed,
+                pushed = self.outbound.push(batch.all()) => pushed,
             };
             let error = match pushed {
                 Ok(()) => {
@@ -194,10 +195,10 @@ pub(crate) async fn down(link: Arc<Link>, mut inbound: Box<dyn ClientInbound>) {
                 }
             }
         }
-        let mut rest = &inbox.frames[..];
+        let mut rest = inbox.frames.all();
         while !rest.is_empty() {
             let (sent, broken) = link.down.send(&link.net, rest, link.held());
-            rest = &rest[sent..];
+            rest = rest.slice(sent..);
             if broken {
                 link.sever(End::Reset);
             } else if !rest.is_empty() {

@@ -5,7 +5,7 @@ use crate::side::wait;
 use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_transport::{
-    ClientInbound, ClientInbox, ClientLink, ClientOutbound, CloseReport, Counters, Frame, Limits,
+    ClientInbound, ClientInbox, ClientLink, ClientOutbound, CloseReport, Counters, Frames, Limits,
     TransportError,
 };
 use std::collections::BTreeSet;
@@ -97,13 +97,13 @@ impl Outbound {
 
 #[async_trait]
 impl ClientOutbound for Outbound {
-    async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn push(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         consume_budget().await;
         let (mut rest, outcome) = self.limits.within(frames);
         let mut link = self.turn(false).await?;
         while !rest.is_empty() {
             let (sent, broken) = link.up.send(&link.net, rest, usize::MAX);
-            rest = &rest[sent..];
+            rest = rest.slice(sent..);
             if broken {
                 link.sever(End::Reset);
             }

@@ -4,7 +4,7 @@ use crate::rng::SimRng;
 use crate::trace::{Sight, What};
 use crate::way::{Open, Way};
 use crate::{Injected, LinkInfo, Verdict};
-use distbus_transport::Frame;
+use distbus_transport::{Frame, Frames};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -65,7 +65,7 @@ impl Side {
     }
 
     /// Sends as many of the frames as there is room for: how many, and whether a rule has broken the connection.
-    pub(crate) fn send(&self, net: &Net, frames: &[Frame], most: usize) -> (usize, bool) {
+    pub(crate) fn send(&self, net: &Net, frames: Frames<'_>, most: usize) -> (usize, bool) {
         let config = self.way.config();
         let now = Instant::now();
         let at = net.at(now);
@@ -83,9 +83,10 @@ impl Side {
                 if !lane.is_closed() && !lane.fits(frame.cost(), window) {
                     return sent;
                 }
-                let verdict = net.verdict(&self.info, frame, now, &mut lane.rng);
+                let frame = frame.to_frame();
+                let verdict = net.verdict(&self.info, &frame, now, &mut lane.rng);
                 broken |= verdict == Verdict::Disconnect;
-                lane.send(frame, verdict, &mut by);
+                lane.send(&frame, verdict, &mut by);
             }
             frames.len()
         });

@@ -7,7 +7,9 @@
 //!
 //! The broker does what an engine does: receive, verify each checksum, publish.
 
-use distbus_transport::{BrokerInbox, ClientInbox, ClientLink, Endpoint, Frame, Limits, PeerId, Transport};
+use distbus_transport::{
+    Batch, BrokerInbox, ClientInbox, ClientLink, Endpoint, Frame, Limits, PeerId, Transport,
+};
 use distbus_zeromq::ZeroMq;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
@@ -112,8 +114,8 @@ async fn broker() -> Outcome {
             received = link.inbound.recv(&mut inbox) => received?,
             _ = &mut told_to_stop => break,
         }
-        inbox.frames.retain(Frame::is_intact);
-        link.outbound.publish(&inbox.frames).await?;
+        inbox.frames.retain(|frame| frame.is_intact());
+        link.outbound.publish(inbox.frames.all()).await?;
         inbox.clear();
     }
     let report = link.outbound.close(Instant::now() + SILENCE).await;
@@ -145,7 +147,7 @@ async fn subscriber(endpoint: &str, events: usize) -> Outcome {
     link.outbound.subscribe(name.clone().into()).await?;
     let echo = Frame::sealed(name, "");
     while inbox.is_empty() {
-        link.outbound.push(std::slice::from_ref(&echo)).await?;
+        link.outbound.push(Batch::from(echo.clone()).all()).await?;
         let _ = timeout(Duration::from_millis(50), link.inbound.recv(&mut inbox)).await;
     }
     println!("ready");
@@ -158,7 +160,11 @@ async fn subscriber(endpoint: &str, events: usize) -> Outcome {
             Ok(received) => received?,
             Err(_) => break,
         }
-        for frame in inbox.frames.iter().filter(|frame| frame.topic() == TOPIC) {
+        for frame in inbox
+            .frames
+            .iter()
+            .filter(|frame| frame.topic() == TOPIC.as_bytes())
+        {
             let number = u64::from_be_bytes(frame.body()[..8].try_into()?) as usize;
             if number < next || !frame.is_intact() {
                 return Err(format!("event {number} came again, late or broken").into());
@@ -178,7 +184,7 @@ async fn subscriber(endpoint: &str, events: usize) -> Outcome {
 
 async fn publisher(endpoint: &str, events: usize, size: usize) -> Outcome {
     let mut link = join(endpoint, format!("publisher-{}", std::process::id())).await?;
-    let mut frames = Vec::with_capacity(BATCH);
+    let mut frames = Batch::new();
     for first in (0..events).step_by(BATCH) {
         frames.clear();
         for number in first..events.min(first + BATCH) {
@@ -186,7 +192,7 @@ async fn publisher(endpoint: &str, events: usize, size: usize) -> Outcome {
             body[..8].copy_from_slice(&(number as u64).to_be_bytes());
             frames.push(Frame::sealed(TOPIC, body));
         }
-        link.outbound.push(&frames).await?;
+        link.outbound.push(frames.all()).await?;
     }
     let report = link.outbound.close(Instant::now() + 12 * SILENCE).await;
     println!(

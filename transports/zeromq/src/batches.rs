@@ -74,7 +74,7 @@ impl<S> Intake<S> {
         if count == self.rest.frames.len() {
             inbox.frames.append(&mut self.rest.frames);
         } else {
-            inbox.frames.extend(self.rest.frames.drain(..count));
+            inbox.frames.extend(self.rest.frames.take(count));
         }
         inbox.signals.append(&mut self.rest.signals);
         found
@@ -91,7 +91,9 @@ mod tests {
         let (outlet, mut intake) = channel::<()>();
         let bound = Inbox::<()>::BOUND;
         let mut batch = Inbox::default();
-        batch.frames.resize(bound + 5, Frame::default());
+        batch
+            .frames
+            .extend(std::iter::repeat_n(Frame::default(), bound + 5));
         outlet.reserve().await.unwrap().send(batch);
         let mut last = Inbox::default();
         last.signals.push(());

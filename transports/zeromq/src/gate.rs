@@ -1,6 +1,6 @@
 use crate::lock;
 use bytes::Bytes;
-use distbus_transport::{Counters, DropReason, Frame};
+use distbus_transport::{Counters, DropReason, Frames};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn of(frames: &[Frame]) -> Self {
+    pub(crate) fn of(frames: Frames<'_>) -> Self {
         Self {
             frames: frames.len() as u64,
             bytes: frames.iter().map(|frame| frame.cost() as u64).sum(),

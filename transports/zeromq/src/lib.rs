@@ -2,7 +2,7 @@
 //! that Python's `aiodistbus` speaks.
 //!
 //! ```
-//! use distbus_transport::{BrokerInbox, ClientInbox, Endpoint, Frame, Limits, PeerId, Transport};
+//! use distbus_transport::{Batch, BrokerInbox, ClientInbox, Endpoint, Frame, Limits, PeerId, Transport};
 //! use distbus_zeromq::ZeroMq;
 //!
 //! # #[tokio::main]
@@ -12,7 +12,7 @@
 //!
 //! let id = PeerId::new("0191a3c4-0000-8000-8000-000000000001").ok_or("an empty id")?;
 //! let mut client = transport.connect(&broker.endpoint, &id, &limits).await?;
-//! client.outbound.push(&[Frame::sealed("lab.temp", "21.5")]).await?;
+//! client.outbound.push(Batch::from([Frame::sealed("lab.temp", "21.5")]).all()).await?;
 //!
 //! let mut inbox = BrokerInbox::default();
 //! broker.inbound.recv(&mut inbox).await?;

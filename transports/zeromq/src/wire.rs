@@ -1,6 +1,6 @@
 use crate::gate::{Load, Ticket, guarded};
 use bytes::Bytes;
-use distbus_transport::{Counters, Frame, Limits, Reject};
+use distbus_transport::{Counters, Frame, FrameRef, Frames, Limits, Reject};
 use std::sync::atomic::Ordering::Relaxed;
 use zeromq::ZmqMessage;
 
@@ -10,23 +10,23 @@ const CHUNK_FRAMES: usize = 256;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Splits off the next frames that go together, with what they weigh.
-pub(crate) fn next_chunk<'f>(frames: &mut &'f [Frame]) -> Option<(&'f [Frame], Load)> {
+pub(crate) fn next_chunk<'f>(frames: &mut Frames<'f>) -> Option<(Frames<'f>, Load)> {
     if frames.is_empty() {
         return None;
     }
     let mut bytes = 0;
-    let fits = |frame: &&Frame| {
+    let fits = |frame: &FrameRef<'_>| {
         bytes += frame.cost();
         bytes <= CHUNK_BYTES
     };
     let count = frames.iter().take(CHUNK_FRAMES).take_while(fits).count().max(1);
-    let (chunk, rest) = frames.split_at(count);
-    *frames = rest;
+    let chunk = frames.slice(..count);
+    *frames = frames.slice(count..);
     Some((chunk, Load::of(chunk)))
 }
 
 /// The messages of a chunk: topic, body, checksum. The ticket falls with the last of them.
-pub(crate) fn messages(chunk: &[Frame], ticket: Ticket) -> impl Iterator<Item = ZmqMessage> {
+pub(crate) fn messages(chunk: Frames<'_>, ticket: Ticket) -> impl Iterator<Item = ZmqMessage> {
     let sums: Vec<u8> = chunk
         .iter()
         .flat_map(|frame| frame.checksum().to_be_bytes())
@@ -34,6 +34,7 @@ pub(crate) fn messages(chunk: &[Frame], ticket: Ticket) -> impl Iterator<Item = 
     let mut sums = guarded(sums, ticket);
     chunk.iter().filter_map(move |frame| {
         let sum = sums.split_to(size_of::<u32>());
+        let frame = frame.to_frame();
         ZmqMessage::try_from(vec![frame.topic().clone(), frame.body().clone(), sum]).ok()
     })
 }
@@ -110,8 +111,9 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::gate::Gate;
+    use distbus_transport::Batch;
 
-    fn frames(bodies: &[usize]) -> Vec<Frame> {
+    fn frames(bodies: &[usize]) -> Batch {
         bodies
             .iter()
             .map(|&len| Frame::sealed("topic", vec![7; len]))
@@ -122,7 +124,7 @@ mod tests {
     fn chunks_are_bounded_and_complete() {
         for bodies in [vec![1; 1000], vec![300 << 10; 3], vec![100 << 10, 200 << 10, 1]] {
             let frames = frames(&bodies);
-            let (mut rest, mut count) = (&frames[..], 0);
+            let (mut rest, mut count) = (frames.all(), 0);
             while let Some((chunk, load)) = next_chunk(&mut rest) {
                 assert!(chunk.len() <= CHUNK_FRAMES);
                 assert!(chunk.len() == 1 || load.bytes <= CHUNK_BYTES as u64);
@@ -136,13 +138,13 @@ mod tests {
     async fn what_is_written_reads_back_even_corrupt() {
         let counters = std::sync::Arc::new(Counters::default());
         let gate = Gate::new(1 << 20, counters.clone());
-        let sent = [Frame::sealed("a", "1"), Frame::new("", "", 0xDEAD_BEEF)];
-        let ticket = gate.admit(Load::of(&sent)).await;
+        let sent = Batch::from([Frame::sealed("a", "1"), Frame::new("", "", 0xDEAD_BEEF)]);
+        let ticket = gate.admit(Load::of(sent.all())).await;
         let mut reader = Reader::new(Limits::default());
-        let read: Vec<_> = messages(&sent, ticket)
+        let read: Vec<_> = messages(sent.all(), ticket)
             .filter_map(|message| reader.event(message, &counters))
             .collect();
-        assert_eq!(read, sent);
+        assert_eq!(sent, read[..]);
         assert_eq!(
             (counters.snapshot().received, counters.snapshot().in_flight()),
             (2, 0)

@@ -1,6 +1,9 @@
 //! Nothing is lost on the way to subscribers that keep up, whatever the others do.
 
-use distbus_transport::testing::{Peer, Subject, number, numbered, soon, within};
+use distbus_transport::{
+    Batch,
+    testing::{Peer, Subject, number, numbered, soon, within},
+};
 use distbus_transport::{Endpoint, Frame, Limits, SlowConsumer};
 use distbus_zeromq::ZeroMq;
 use std::time::Duration;
@@ -53,9 +56,12 @@ async fn a_fast_publisher_loses_nothing_to_three_subscribers() {
         .await
         .unwrap();
     for first in (0..EVENTS).step_by(BATCH as usize) {
-        within("pushing", publisher.outbound.push(&batch(first)))
-            .await
-            .unwrap();
+        within(
+            "pushing",
+            publisher.outbound.push(Batch::from(&batch(first)[..]).all()),
+        )
+        .await
+        .unwrap();
     }
     let report = within("closing", publisher.outbound.close(soon())).await;
     assert_eq!(report.undelivered, 0);
@@ -108,8 +114,8 @@ async fn large_events_wait_for_a_broker_that_does_not_read() {
     let subject = subject();
     let mut link = subject.bind(&limits).await;
     let mut client = subject.try_connect(&link.endpoint, "p", &limits).await.unwrap();
-    let large = vec![numbered("load", 0, 1 << 20); 64];
-    let pushing = timeout(Duration::from_millis(300), client.outbound.push(&large)).await;
+    let large: Batch = std::iter::repeat_n(numbered("load", 0, 1 << 20), 64).collect();
+    let pushing = timeout(Duration::from_millis(300), client.outbound.push(large.all())).await;
     assert!(pushing.is_err(), "64 MiB fitted into a queue of 4");
     let held = client.counters.snapshot().queued_bytes;
     assert!(held <= 5 << 20, "{held} bytes are held");
@@ -129,8 +135,8 @@ async fn a_close_gives_up_at_its_deadline_and_says_so() {
     let subject = subject();
     let link = subject.bind(&limits).await;
     let mut client = subject.try_connect(&link.endpoint, "p", &limits).await.unwrap();
-    let large = vec![numbered("load", 0, 1 << 20); 40];
-    let _ = timeout(Duration::from_millis(500), client.outbound.push(&large)).await;
+    let large: Batch = std::iter::repeat_n(numbered("load", 0, 1 << 20), 40).collect();
+    let _ = timeout(Duration::from_millis(500), client.outbound.push(large.all())).await;
     let deadline = tokio::time::Instant::now() + Duration::from_millis(100);
     let report = within("closing", client.outbound.close(deadline)).await;
     assert!(

@@ -36,7 +36,7 @@ async fn relay(endpoint: Endpoint) -> Result<(), TransportError> {
     loop {
         link.inbound.recv(&mut inbox).await?;
         inbox.frames.retain(|frame| frame.is_intact());
-        link.outbound.publish(&inbox.frames).await?;
+        link.outbound.publish(inbox.frames.all()).await?;
         inbox.clear();
     }
 }

@@ -1,5 +1,5 @@
 use crate::proto::{event_len, put_event};
-use distbus_transport::Frame;
+use distbus_transport::FrameRef;
 
 /// Some frames in wire form, one behind the other: encoded once, however many subscribers they go to.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Chunk {
         }
     }
 
-    pub(crate) fn push(&mut self, frame: &Frame) {
+    pub(crate) fn push(&mut self, frame: FrameRef<'_>) {
         let (topic, body) = (frame.topic(), frame.body());
         self.bytes.reserve(event_len(topic.len(), body.len()));
         put_event(&mut self.bytes, topic, body, frame.checksum());
@@ -101,12 +101,13 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use distbus_transport::Frame;
 
     #[test]
     fn frames_are_found_again() {
         let mut chunk = Chunk::default();
         for body in ["1", "22", "333"] {
-            chunk.push(&Frame::sealed("t", body));
+            chunk.push(Frame::sealed("t", body).view());
         }
         // 3 bytes of topic, 2 of header, 6 of checksum, and the body.
         assert_eq!(chunk.lens(chunk.all()).collect::<Vec<_>>(), [12, 13, 14]);

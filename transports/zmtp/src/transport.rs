@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The transport: ZMTP 3 over TCP and, on Unix, over socket files.
 ///
 /// ```
-/// use distbus_transport::{Endpoint, Frame, Inbox, Limits, PeerId, Transport};
+/// use distbus_transport::{Batch, Endpoint, Frame, Inbox, Limits, PeerId, Transport};
 /// use distbus_zmtp::Zmtp;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -19,12 +19,12 @@ use std::time::Duration;
 /// let me = PeerId::new("me").unwrap();
 /// let mut client = zmtp.connect(&broker.endpoint, &me, &limits).await?;
 ///
-/// client.outbound.push(&[Frame::sealed("lab.temp", "21.5")]).await?;
+/// client.outbound.push(Batch::from([Frame::sealed("lab.temp", "21.5")]).all()).await?;
 /// let mut inbox = Inbox::default();
 /// while inbox.frames.is_empty() {
 ///     broker.inbound.recv(&mut inbox).await?;
 /// }
-/// assert_eq!(&inbox.frames[0].body()[..], b"21.5");
+/// assert_eq!(inbox.frames.get(0).unwrap().body(), b"21.5");
 /// # Ok(())
 /// # }
 /// ```

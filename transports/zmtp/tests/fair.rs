@@ -3,7 +3,7 @@
 
 mod support;
 
-use distbus_transport::{BrokerInbox, Frame, Limits, Transport};
+use distbus_transport::{Batch, BrokerInbox, Frame, Limits, Transport};
 use distbus_zmtp::Zmtp;
 use std::time::Duration;
 use support::{id, within};
@@ -21,9 +21,9 @@ async fn a_single_event_is_heard_among_floods() {
             .connect(&link.endpoint, &id(format!("flood-{i}")), &limits)
             .await
             .unwrap();
-        let batch: Vec<_> = (0..1024).map(|_| Frame::sealed("flood", vec![7; 256])).collect();
+        let batch: Batch = (0..1024).map(|_| Frame::sealed("flood", vec![7; 256])).collect();
         floods.push(tokio::spawn(async move {
-            while client.outbound.push(&batch).await.is_ok() {}
+            while client.outbound.push(batch.all()).await.is_ok() {}
         }));
     }
     let mut quiet = zmtp.connect(&link.endpoint, &id("quiet"), &limits).await.unwrap();
@@ -35,14 +35,18 @@ async fn a_single_event_is_heard_among_floods() {
         within("the floods", link.inbound.recv(&mut inbox)).await.unwrap();
         heard += inbox.frames.len();
     }
-    quiet.outbound.push(&[Frame::sealed("quiet", "1")]).await.unwrap();
+    quiet
+        .outbound
+        .push(Batch::from([Frame::sealed("quiet", "1")]).all())
+        .await
+        .unwrap();
     let mut batches = 0;
     loop {
         inbox.clear();
         within("the single event", link.inbound.recv(&mut inbox))
             .await
             .unwrap();
-        if inbox.frames.iter().any(|frame| frame.topic() == "quiet") {
+        if inbox.frames.iter().any(|frame| frame.topic() == b"quiet") {
             break;
         }
         batches += 1;

@@ -3,7 +3,7 @@
 
 mod support;
 
-use distbus_transport::{DropReason, Frame, Inbox, Limits, Reject, SlowConsumer, Transport};
+use distbus_transport::{Batch, DropReason, Frame, Inbox, Limits, Reject, SlowConsumer, Transport};
 use distbus_zmtp::Zmtp;
 use distbus_zmtp::proto::put_subscribe;
 use std::time::Duration;
@@ -30,12 +30,14 @@ async fn flood(policy: SlowConsumer) -> distbus_transport::Snapshot {
         .await
         .unwrap();
 
-    let batch: Vec<_> = (0..64)
+    let batch: Batch = (0..64)
         .map(|_| Frame::sealed("load", vec![7; 16 << 10]))
         .collect();
     let before = resident();
     for _ in 0..256 {
-        within("publishing", link.outbound.publish(&batch)).await.unwrap();
+        within("publishing", link.outbound.publish(batch.all()))
+            .await
+            .unwrap();
         let queued = link.counters.snapshot().queued_bytes;
         assert!(queued <= QUEUE as u64 + 17_000, "{queued} bytes are queued");
         let grown = resident().saturating_sub(before);
@@ -81,13 +83,15 @@ async fn it_costs_the_others_one_deadline_and_no_more() {
     within("the subscription", link.inbound.recv(&mut inbox))
         .await
         .unwrap();
-    let batch: Vec<_> = (0..64)
+    let batch: Batch = (0..64)
         .map(|_| Frame::sealed("load", vec![7; 16 << 10]))
         .collect();
     let (mut waits, mut longest) = (0, Duration::ZERO);
     for _ in 0..64 {
         let started = Instant::now();
-        within("publishing", link.outbound.publish(&batch)).await.unwrap();
+        within("publishing", link.outbound.publish(batch.all()))
+            .await
+            .unwrap();
         let took = started.elapsed();
         longest = longest.max(took);
         waits += u32::from(took >= BLOCK);
@@ -114,12 +118,12 @@ async fn after_the_write_deadline_it_is_gone() {
     within("the subscription", link.inbound.recv(&mut inbox))
         .await
         .unwrap();
-    let batch: Vec<_> = (0..64)
+    let batch: Batch = (0..64)
         .map(|_| Frame::sealed("load", vec![7; 16 << 10]))
         .collect();
     within("overflowing", async {
         while link.counters.dropped.total() == 0 {
-            link.outbound.publish(&batch).await.unwrap();
+            link.outbound.publish(batch.all()).await.unwrap();
         }
     })
     .await;

@@ -41,7 +41,7 @@ pub async fn a_cancelled_broker_receive_loses_nothing(subject: Subject) {
                     "a recv that did not return has appended {inbox:?}"
                 ),
             }
-            frames.append(&mut inbox.frames);
+            frames.append(&mut inbox.frames.drain());
             controls.extend(
                 inbox
                     .signals
@@ -110,7 +110,8 @@ pub async fn a_cancelled_client_receive_loses_nothing(subject: Subject) {
                     "a recv that did not return has appended {inbox:?}"
                 ),
             }
-            frames.extend(inbox.frames.drain(..).filter(|frame| frame.topic() == "topic"));
+            inbox.frames.retain(|frame| frame.topic() == b"topic");
+            frames.append(&mut inbox.frames.drain());
             controls += inbox.signals.len();
             if frames.len() >= FRAMES as usize && controls >= CONTROLS {
                 break;

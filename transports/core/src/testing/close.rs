@@ -1,7 +1,7 @@
 //! Closing: what was accepted is handed over, then everything ends.
 
 use super::{Subject, numbered, numbers, soon, within};
-use crate::{BrokerInbox, ClientInbox, Limits, TransportError};
+use crate::{Batch, BrokerInbox, ClientInbox, Limits, TransportError};
 use std::fmt::Debug;
 
 fn closed<T: Debug>(what: &str, answer: Result<T, TransportError>) {
@@ -71,7 +71,11 @@ pub async fn both_halves_of_a_closed_broker_are_closed(subject: Subject) {
     closed("recv", second);
     closed(
         "publish",
-        within("publish", outbound.publish(&[numbered("topic", 0, 4)])).await,
+        within(
+            "publish",
+            outbound.publish(Batch::from(numbered("topic", 0, 4)).all()),
+        )
+        .await,
     );
     closed(
         "reply",
@@ -100,7 +104,7 @@ pub async fn both_halves_of_a_closed_client_are_closed(subject: Subject) {
     closed("recv", second);
     closed(
         "push",
-        within("push", outbound.push(&[numbered("topic", 0, 4)])).await,
+        within("push", outbound.push(Batch::from(numbered("topic", 0, 4)).all())).await,
     );
     closed(
         "control",
@@ -144,6 +148,6 @@ pub async fn what_a_broker_had_received_comes_before_closed(subject: Subject) {
         }
     };
     closed("recv", Err::<(), _>(within("recv", ended).await));
-    let received = numbers(&inbox.frames);
+    let received = numbers(&inbox.frames.drain());
     assert!([0, 1, 2].starts_with(&received), "received {received:?}");
 }

@@ -1,7 +1,7 @@
 //! Bounds: exactly up to the limit, and a typed error above it that changes nothing.
 
 use super::{Subject, numbered, numbers, within};
-use crate::{Frame, Limits, Reject, TransportError};
+use crate::{Batch, Frame, Limits, Reject, TransportError};
 use bytes::Bytes;
 use std::fmt::Debug;
 
@@ -39,7 +39,10 @@ pub async fn a_push_above_the_limit_is_too_large(subject: Subject) {
     let mut client = subject.client(&relay, "client", &small()).await;
     for (above, what) in above_the_limit() {
         let batch = [numbered("before", 1, 8), above, numbered("after", 2, 8)];
-        too_large(what, within("a push", client.outbound.push(&batch)).await);
+        too_large(
+            what,
+            within("a push", client.outbound.push(Batch::from(&batch[..]).all())).await,
+        );
         client.push(&[numbered("end", 3, 8)]).await;
         assert_eq!(numbers(&relay.frames(2).await), [1, 3], "with {what}");
     }

@@ -1,7 +1,7 @@
 use super::harness::{peer_id, within};
 use super::relay::is_probe;
+use crate::{Batch, Frame, PeerId, TransportError};
 use crate::{ClientInbound, ClientInbox, ClientLink, ClientOutbound, ClientSignal, Counters};
-use crate::{Frame, PeerId, TransportError};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -63,9 +63,12 @@ impl Peer {
 
     /// Pushes.
     pub async fn push(&mut self, frames: &[Frame]) {
-        within("a push to a broker that reads", self.outbound.push(frames))
-            .await
-            .unwrap_or_else(|error| panic!("pushing: {error}"));
+        within(
+            "a push to a broker that reads",
+            self.outbound.push(Batch::from(frames).all()),
+        )
+        .await
+        .unwrap_or_else(|error| panic!("pushing: {error}"));
     }
 
     /// Returns when the broker has every subscription and unsubscription asked for so far, and nothing of this peer is
@@ -108,10 +111,10 @@ impl Peer {
     async fn fill(&mut self) -> Result<(), TransportError> {
         self.inbound.recv(&mut self.inbox).await?;
         assert!(!self.inbox.is_empty(), "recv returned Ok and brought nothing");
-        for frame in self.inbox.frames.drain(..) {
+        for frame in std::mem::take(&mut self.inbox.frames) {
             if frame.topic() == &self.probe {
                 self.echo = Some(super::number(&frame));
-            } else if !is_probe(&frame) {
+            } else if !is_probe(frame.topic()) {
                 self.frames.push_back(frame);
             }
         }

@@ -1,6 +1,6 @@
 use super::harness::{soon, within};
+use crate::{Batch, Counters, Endpoint, Frame, PeerId, TransportError};
 use crate::{BrokerInbound, BrokerInbox, BrokerLink, BrokerOutbound, BrokerSignal, CloseReport};
-use crate::{Counters, Endpoint, Frame, PeerId, TransportError};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -14,8 +14,8 @@ pub(super) fn probe_topic(peer: &PeerId, number: u32) -> Bytes {
 }
 
 /// Whether a frame is one of [`Peer::ready`](super::Peer::ready)'s.
-pub(super) fn is_probe(frame: &Frame) -> bool {
-    frame.topic().starts_with(PROBE.as_bytes())
+pub(super) fn is_probe(topic: &[u8]) -> bool {
+    topic.starts_with(PROBE.as_bytes())
 }
 
 /// The smallest broker: a task that publishes whatever it receives, as it came.
@@ -63,7 +63,13 @@ impl Relay {
     /// # Errors
     /// What the transport answered.
     pub async fn try_publish(&self, frames: &[Frame]) -> Result<(), TransportError> {
-        let publish = async { self.outbound.lock().await.publish(frames).await };
+        let publish = async {
+            self.outbound
+                .lock()
+                .await
+                .publish(Batch::from(frames).all())
+                .await
+        };
         within("publishing", publish).await
     }
 
@@ -129,7 +135,7 @@ impl Relay {
     /// Waits for so many frames, probes apart, and takes them out.
     pub async fn frames(&self, count: usize) -> Vec<Frame> {
         self.find(&format!("{count} frames"), |seen| {
-            (seen.frames.len() >= count).then(|| seen.frames.drain(..count).collect())
+            (seen.frames.len() >= count).then(|| seen.frames.take(count))
         })
         .await
     }
@@ -159,15 +165,15 @@ async fn pump(
         }
         // Frames first: whoever sees one among those received may rely on its having been published before.
         if !inbox.frames.is_empty() {
-            let published = outbound.lock().await.publish(&inbox.frames).await;
+            let published = outbound.lock().await.publish(inbox.frames.all()).await;
             if let Err(TransportError::Closed) = published {
                 return;
             }
         }
         {
             let mut seen = seen.inbox();
-            seen.frames
-                .extend(inbox.frames.drain(..).filter(|frame| !is_probe(frame)));
+            inbox.frames.retain(|frame| !is_probe(frame.topic()));
+            seen.frames.append(&mut inbox.frames);
             seen.signals.append(&mut inbox.signals);
         }
         seen.changed.notify_one();

@@ -1,7 +1,7 @@
 //! Subscribers that do not receive, under each [`SlowConsumer`] policy, and publishers of a broker that does not.
 
 use super::{Peer, Relay, STEP, Subject, eventually, number, numbered, numbers, within};
-use crate::{DropReason, Frame, Limits, SlowConsumer, TransportError};
+use crate::{Batch, DropReason, Frame, Limits, SlowConsumer, TransportError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -256,7 +256,7 @@ pub async fn disconnect_ends_the_link_and_frees_the_queue(subject: Subject) {
     assert!(received.len() < sent as usize);
     let pushed = async {
         // The first push into a broken connection may still be taken by the operating system.
-        while let Ok(()) = slow.outbound.push(&[numbered("x", 0, 4)]).await {
+        while let Ok(()) = slow.outbound.push(Batch::from(numbered("x", 0, 4)).all()).await {
             tokio::task::yield_now().await;
         }
     };
@@ -288,7 +288,10 @@ pub async fn a_publisher_waits_for_a_broker_that_does_not_read(subject: Subject)
     let count = pushed.clone();
     let pushing = tokio::spawn(async move {
         for n in 0..COUNT {
-            client.outbound.push(&[numbered("topic", n, BODY)]).await?;
+            client
+                .outbound
+                .push(Batch::from(numbered("topic", n, BODY)).all())
+                .await?;
             count.fetch_add(BODY as u64, Relaxed);
         }
         Ok::<_, TransportError>(client)
@@ -313,7 +316,7 @@ pub async fn a_publisher_waits_for_a_broker_that_does_not_read(subject: Subject)
                 .recv(&mut inbox)
                 .await
                 .unwrap_or_else(|error| panic!("receiving: {error}"));
-            for frame in inbox.frames.drain(..) {
+            for frame in inbox.frames.drain() {
                 assert_eq!(number(&frame), next, "out of order, or lost");
                 next += 1;
             }

@@ -3,7 +3,7 @@
 
 use distbus_memory::Memory;
 use distbus_transport::{
-    BrokerInbox, BrokerLink, BrokerSignal, ClientInbox, ClientLink, Endpoint, Frame, Limits, PeerId,
+    Batch, BrokerInbox, BrokerLink, BrokerSignal, ClientInbox, ClientLink, Endpoint, Frame, Limits, PeerId,
     SlowConsumer, Transport,
 };
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) fn frame(topic: &'static str, number: u8) -> Frame {
 }
 
 /// The numbers of frames.
-pub(crate) fn numbers(frames: &[Frame]) -> Vec<u8> {
+pub(crate) fn numbers(frames: &Batch) -> Vec<u8> {
     frames.iter().map(|frame| frame.body()[0]).collect()
 }
 

@@ -7,7 +7,7 @@ use crate::wire;
 use async_trait::async_trait;
 use bytes::Bytes;
 use distbus_transport::{
-    BrokerOutbound, CloseReport, Counters, DropReason, Frame, Limits, PeerId, SlowConsumer, TransportError,
+    BrokerOutbound, CloseReport, Counters, DropReason, Frames, Limits, PeerId, SlowConsumer, TransportError,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -92,7 +92,7 @@ impl Outbound {
 
 #[async_trait]
 impl BrokerOutbound for Outbound {
-    async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn publish(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         let patience = self.patience();
         let (mut rest, checked) = self.limits.within(frames);
         let sending = self.sending.as_mut().ok_or(TransportError::Closed)?;

@@ -5,7 +5,7 @@ use crate::linger::{self, Backend};
 use crate::wire;
 use async_trait::async_trait;
 use bytes::Bytes;
-use distbus_transport::{ClientOutbound, CloseReport, Counters, DropReason, Frame, Limits, TransportError};
+use distbus_transport::{ClientOutbound, CloseReport, Counters, DropReason, Frames, Limits, TransportError};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +83,7 @@ impl Outbound {
 
 #[async_trait]
 impl ClientOutbound for Outbound {
-    async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn push(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         self.live()?;
         let (gate, ending) = (Arc::clone(&self.gate), self.ending.clone());
         let (mut rest, checked) = self.limits.within(frames);

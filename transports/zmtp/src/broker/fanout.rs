@@ -1,7 +1,7 @@
 use super::subscribers::Subscribers;
 use crate::chunk::{Chunk, Span};
 use crate::net::outlet::{Offer, Outlet};
-use distbus_transport::{Frame, SlowConsumer};
+use distbus_transport::{Frames, SlowConsumer};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,7 @@ impl Fanout {
     }
 
     /// Encodes frames that somebody wants, until there is a chunk of them. Returns how many frames that took.
-    pub(crate) fn encode(&mut self, frames: &[Frame], subscribers: &Subscribers) -> usize {
+    pub(crate) fn encode(&mut self, frames: Frames<'_>, subscribers: &Subscribers) -> usize {
         self.chunk.clear();
         self.runs.clear();
         let generation = subscribers.generation();

@@ -5,7 +5,7 @@ use crate::net::reader::{EventReader, Scratch};
 use crate::net::session::{End, beat};
 use crate::proto::SocketType;
 use async_trait::async_trait;
-use distbus_transport::{BrokerInbound, BrokerInbox, BrokerSignal, Frame, PeerId, TransportError};
+use distbus_transport::{Batch, BrokerInbound, BrokerInbox, BrokerSignal, PeerId, TransportError};
 use std::future::poll_fn;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -129,7 +129,7 @@ impl ZmtpBrokerInbound {
     }
 
     /// Reads whoever has something, in turns, until there is nothing more or the batch is full.
-    fn read(&mut self, hub: &Hub, frames: &mut Vec<Frame>, bound: usize) {
+    fn read(&mut self, hub: &Hub, frames: &mut Batch, bound: usize) {
         if self.rung.is_empty() && self.arrivals.is_empty() && self.hot.is_empty() {
             return;
         }
@@ -146,7 +146,7 @@ impl ZmtpBrokerInbound {
         }
         let scratch = &mut self.scratch;
         let before = frames.len();
-        let enough = |frames: &Vec<Frame>, scratch: &Scratch| {
+        let enough = |frames: &Batch, scratch: &Scratch| {
             frames.len() >= bound || frames.len() > before && scratch.is_full()
         };
         while !self.hot.is_empty() && !enough(frames, scratch) {

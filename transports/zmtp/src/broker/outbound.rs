@@ -3,7 +3,7 @@ use super::hub::Anchor;
 use crate::proto::put_frame;
 use async_trait::async_trait;
 use bytes::Bytes;
-use distbus_transport::{BrokerOutbound, CloseReport, DropReason, Frame, PeerId, TransportError};
+use distbus_transport::{BrokerOutbound, CloseReport, DropReason, Frames, PeerId, TransportError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -30,7 +30,7 @@ impl ZmtpBrokerOutbound {
 
 #[async_trait]
 impl BrokerOutbound for ZmtpBrokerOutbound {
-    async fn publish(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn publish(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         if self.report.is_some() {
             return Err(TransportError::Closed);
         }
@@ -38,7 +38,7 @@ impl BrokerOutbound for ZmtpBrokerOutbound {
         let (mut frames, outcome) = hub.limits.within(frames);
         while !frames.is_empty() {
             let taken = self.fanout.encode(frames, &hub.subscribers);
-            frames = &frames[taken..];
+            frames = frames.slice(taken..);
             self.fanout.deliver(hub.limits.slow_consumer, &hub.room).await;
         }
         outcome

@@ -4,7 +4,7 @@ use crate::net::outlet::Outlet;
 use crate::proto::{put_frame, put_subscribe, put_subscribe_message};
 use async_trait::async_trait;
 use bytes::Bytes;
-use distbus_transport::{ClientOutbound, CloseReport, DropReason, Frame, TransportError};
+use distbus_transport::{ClientOutbound, CloseReport, DropReason, Frames, TransportError};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
@@ -67,7 +67,7 @@ async fn say(outlet: &Outlet, wire: &[u8]) -> Result<(), TransportError> {
 
 #[async_trait]
 impl ClientOutbound for ZmtpClientOutbound {
-    async fn push(&mut self, frames: &[Frame]) -> Result<(), TransportError> {
+    async fn push(&mut self, frames: Frames<'_>) -> Result<(), TransportError> {
         self.open()?;
         let line = &*self.anchor.0;
         let (frames, outcome) = line.limits.within(frames);

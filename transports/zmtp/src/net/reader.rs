@@ -1,12 +1,11 @@
 use super::outlet::Outlet;
 use super::session::{End, answer};
 use super::stream::ReadHalf;
-use crate::proto::{Command, Decoder, EventAt, Item, Rules};
+use crate::proto::{Command, Decoder, Item, Rules};
 use crate::refuse::refuse;
 use bytes::{Bytes, BytesMut};
-use distbus_transport::{Counters, Frame, Reject};
+use distbus_transport::{Batch, Counters, FrameAt, Reject};
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
@@ -23,7 +22,7 @@ const SMALL: usize = 16 << 10;
 #[derive(Default)]
 pub(crate) struct Scratch {
     buffer: BytesMut,
-    places: Vec<EventAt>,
+    places: Vec<FrameAt>,
 }
 
 impl Scratch {
@@ -75,7 +74,7 @@ impl EventReader {
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut Scratch,
-        frames: &mut Vec<Frame>,
+        frames: &mut Batch,
         counters: &Counters,
     ) -> Poll<Result<(), End>> {
         if let Some(end) = self.end.take() {
@@ -136,38 +135,41 @@ impl EventReader {
     }
 
     /// Whole events as any honest peer sends them, in one pass. Returns where something else begins.
-    fn plain_events(&self, block: &Bytes, frames: &mut Vec<Frame>, counters: &Counters) -> usize {
+    fn plain_events(&self, block: &Bytes, frames: &mut Batch, counters: &Counters) -> usize {
         let (before, mut at) = (frames.len(), 0);
-        while let Some((event, len)) = self.decoder.plain_event(&block[at..]) {
-            let part = |range: Range<usize>| block.slice(at + range.start..at + range.end);
-            frames.push(Frame::new(part(event.topic), part(event.body), event.checksum));
+        let events = std::iter::from_fn(|| {
+            let (event, len) = self.decoder.plain_event(&block[at..])?;
+            let start = at;
             at += len;
-        }
+            Some(FrameAt {
+                topic: start + event.topic.start..start + event.topic.end,
+                body: start + event.body.start..start + event.body.end,
+                checksum: event.checksum,
+            })
+        });
+        frames.carve(block.clone(), events);
         let received = (frames.len() - before) as u64;
         counters.received.fetch_add(received, Relaxed);
         at
     }
 
     /// Whatever else is in `kept`: a command, a malformed message, or, most often, half an event.
-    fn odd_items(&mut self, scratch: &mut Scratch, frames: &mut Vec<Frame>, counters: &Counters) {
+    fn odd_items(&mut self, scratch: &mut Scratch, frames: &mut Batch, counters: &Counters) {
         let mut kept = std::mem::take(&mut self.kept);
         if let Err(end) = self.decode(&mut kept, &mut scratch.places, counters) {
             self.end = Some(end);
         }
         let block = self.decoder.take(&mut kept);
         self.kept = kept;
-        frames.extend(
-            scratch
-                .places
-                .drain(..)
-                .map(|event| Frame::new(block.slice(event.topic), block.slice(event.body), event.checksum)),
-        );
+        if !scratch.places.is_empty() {
+            frames.carve(block, scratch.places.drain(..));
+        }
     }
 
     fn decode(
         &mut self,
         buffer: &mut BytesMut,
-        places: &mut Vec<EventAt>,
+        places: &mut Vec<FrameAt>,
         counters: &Counters,
     ) -> Result<(), End> {
         let (mut received, mut malformed) = (0, 0);

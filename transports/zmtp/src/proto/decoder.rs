@@ -1,5 +1,6 @@
-use super::{EventAt, Head, LONG, MORE, Violation};
+use super::{Head, LONG, MORE, Violation};
 use bytes::{Bytes, BytesMut};
+use distbus_transport::FrameAt;
 use std::ops::Range;
 
 /// What a peer may send once its handshake is over.
@@ -129,7 +130,7 @@ impl Decoder {
     /// The event at the start of `bytes`, and its length, if it is all there, short of topic, and nothing is odd about it:
     /// what nearly all traffic is, found with a fraction of the work. `None` says nothing; [`next`](Self::next) does.
     #[inline]
-    pub fn plain_event(&self, bytes: &[u8]) -> Option<(EventAt, usize)> {
+    pub fn plain_event(&self, bytes: &[u8]) -> Option<(FrameAt, usize)> {
         let &[MORE, topic, ..] = bytes else {
             return None;
         };
@@ -149,7 +150,7 @@ impl Decoder {
         let &[0, 4, a, b, c, d, ..] = bytes.get(end..)? else {
             return None;
         };
-        let event = EventAt {
+        let event = FrameAt {
             topic: 2..2 + topic,
             body: start..end,
             checksum: u32::from_be_bytes([a, b, c, d]),

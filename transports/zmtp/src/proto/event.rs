@@ -1,29 +1,18 @@
 use super::decoder::Message;
 use super::frame::{MORE, put_head};
 use bytes::BufMut;
-use std::ops::Range;
-
-/// Where the parts of an event lie in a buffer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventAt {
-    /// The topic.
-    pub topic: Range<usize>,
-    /// The body.
-    pub body: Range<usize>,
-    /// The checksum.
-    pub checksum: u32,
-}
+use distbus_transport::FrameAt;
 
 impl Message {
     /// The event that this message is, or `None` if it is not three frames of which the last has four bytes.
     #[inline]
-    pub fn event(&self, buffer: &[u8]) -> Option<EventAt> {
+    pub fn event(&self, buffer: &[u8]) -> Option<FrameAt> {
         if self.frames != 3 {
             return None;
         }
         let [topic, body, checksum] = &self.parts;
         let checksum: [u8; 4] = buffer.get(checksum.clone())?.try_into().ok()?;
-        Some(EventAt {
+        Some(FrameAt {
             topic: topic.clone(),
             body: body.clone(),
             checksum: u32::from_be_bytes(checksum),

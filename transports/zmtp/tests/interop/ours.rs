@@ -2,7 +2,7 @@
 
 use super::support::{id, within};
 use bytes::Bytes;
-use distbus_transport::{ClientInbox, ClientLink, ClientSignal, Endpoint, Frame, Limits, Transport};
+use distbus_transport::{Batch, ClientInbox, ClientLink, ClientSignal, Endpoint, Frame, Limits, Transport};
 use distbus_zmtp::Zmtp;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -23,7 +23,9 @@ impl Ours {
     }
 
     pub(crate) async fn push(&mut self, frames: &[Frame]) {
-        within("pushing", self.link.outbound.push(frames)).await.unwrap();
+        within("pushing", self.link.outbound.push(Batch::from(frames).all()))
+            .await
+            .unwrap();
     }
 
     async fn next(&mut self) -> Frame {
@@ -33,7 +35,7 @@ impl Ours {
             }
         })
         .await;
-        self.inbox.frames.remove(0)
+        self.inbox.frames.take(1).remove(0)
     }
 
     pub(crate) async fn echo(&mut self) {

@@ -3,8 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use distbus_transport::{
-    BrokerInbox, BrokerSignal, ClientInbox, ClientLink, Counters, Endpoint, Frame, Limits, PeerId, Reject,
-    Transport,
+    Batch, BrokerInbox, BrokerSignal, ClientInbox, ClientLink, Counters, Endpoint, Frame, Limits, PeerId,
+    Reject, Transport,
 };
 use distbus_zmtp::Zmtp;
 use distbus_zmtp::proto::{COMMAND, Greeting, Head, Metadata, put_frame};
@@ -70,8 +70,8 @@ impl Broker {
         let task = tokio::spawn(async move {
             let mut inbox = BrokerInbox::default();
             while link.inbound.recv(&mut inbox).await.is_ok() {
-                inbox.frames.retain(Frame::is_intact);
-                link.outbound.publish(&inbox.frames).await.unwrap();
+                inbox.frames.retain(|frame| frame.is_intact());
+                link.outbound.publish(inbox.frames.all()).await.unwrap();
                 for signal in inbox.signals.drain(..) {
                     if let BrokerSignal::Control { peer, message } = &signal {
                         let _ = link.outbound.reply(peer, message.clone()).await;
@@ -165,7 +165,12 @@ impl Others {
         within("a first event", async {
             while inbox.frames.is_empty() {
                 let probe = Frame::sealed("honest", u32::MAX.to_be_bytes().to_vec());
-                others.publisher.outbound.push(&[probe]).await.unwrap();
+                others
+                    .publisher
+                    .outbound
+                    .push(Batch::from([probe]).all())
+                    .await
+                    .unwrap();
                 let waiting = others.subscriber.inbound.recv(&mut inbox);
                 let _ = timeout(Duration::from_millis(20), waiting).await;
             }
@@ -176,10 +181,10 @@ impl Others {
 
     /// Some events go all the way, in order, none missing.
     pub(crate) async fn are_served(&mut self) {
-        let frames: Vec<_> = (self.sent..self.sent + 100)
+        let frames: Batch = (self.sent..self.sent + 100)
             .map(|n| Frame::sealed("honest", n.to_be_bytes().to_vec()))
             .collect();
-        within("pushing", self.publisher.outbound.push(&frames))
+        within("pushing", self.publisher.outbound.push(frames.all()))
             .await
             .unwrap();
         let mut inbox = ClientInbox::default();
@@ -189,7 +194,7 @@ impl Others {
             within("the others' events", self.subscriber.inbound.recv(&mut inbox))
                 .await
                 .unwrap();
-            for frame in inbox.frames.drain(..) {
+            for frame in inbox.frames.drain().into_iter() {
                 let n = u32::from_be_bytes(frame.body()[..].try_into().unwrap());
                 if n != u32::MAX {
                     assert_eq!(n, next, "an event of the others was lost");
