@@ -1,10 +1,10 @@
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
-/// Logs go to stderr: warnings, and more with each `-v`, unless `RUST_LOG` says what.
-pub(crate) fn start(verbose: u8) {
+/// Logs go to stderr: at least this level, and more with each `-v`, unless `RUST_LOG` says what.
+pub(crate) fn start(verbose: u8, least: &str) {
     let level = match verbose {
-        0 => "warn",
+        0 => least,
         1 => "info",
         2 => "debug",
         _ => "trace",

@@ -1,4 +1,5 @@
-//! The `distbus` program: a broker, a publisher and a subscriber for the command line, and a demonstration.
+//! The `distbus` program: a broker, a publisher and a subscriber for the command line, a demonstration, measurements and
+//! simulations.
 //!
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 3 cannot connect, 4 timed out, 64 usage.
 #![forbid(unsafe_code)]
@@ -12,10 +13,12 @@ mod json_text;
 mod lines;
 mod logging;
 mod printer;
+mod progress;
 mod publish;
 mod render;
 mod serve;
 mod signals;
+mod sim;
 mod subscribe;
 mod units;
 mod value;
@@ -45,11 +48,13 @@ enum Command {
     Pub(publish::Args),
     Sub(subscribe::Args),
     Bench(bench::Args),
+    Sim(sim::Args),
 }
 
 const AFTER_HELP: &str = "\
 Try it:
   distbus demo                                             everything at once, nothing to set up
+  distbus sim                                              the engine under faults, in virtual time
 
   distbus serve --port 5555                                in one terminal
   distbus sub --to tcp://127.0.0.1:5555 'lab.*'            in a second
@@ -67,7 +72,13 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { Failure::USAGE } else { 0 });
         }
     };
-    logging::start(cli.verbose);
+    // What a simulated network does to the engine is no concern of whoever runs it.
+    let least = if matches!(cli.command, Command::Sim(_)) {
+        "off"
+    } else {
+        "warn"
+    };
+    logging::start(cli.verbose, least);
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -89,6 +100,7 @@ fn execute(command: Command) -> Result<(), Failure> {
             Command::Pub(args) => publish::run(args).await,
             Command::Sub(args) => subscribe::run(args).await,
             Command::Bench(args) => bench::run(args).await,
+            Command::Sim(args) => sim::run(args).await,
         }
     });
     // A thread that still reads stdin must not keep the program alive.

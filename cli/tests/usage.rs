@@ -8,7 +8,7 @@ const TO: &str = "--to=tcp://127.0.0.1:9";
 
 #[tokio::test]
 async fn wrong_usage_is_64_and_says_what_is_wrong() {
-    let cases: [(&[&str], &str); 26] = [
+    let cases: [(&[&str], &str); 31] = [
         (&[], "Usage"),
         (&["fly"], "unrecognized subcommand"),
         (&["demo", "extra"], "unexpected argument"),
@@ -35,6 +35,11 @@ async fn wrong_usage_is_64_and_says_what_is_wrong() {
         (&["sub", TO, "te*"], "te.*"),
         (&["sub", TO, "a", "--timeout", "never"], "write seconds"),
         (&["sub", TO, "a", "--format", "xml"], "pretty"),
+        (&["sim", "--seeds", "0"], "--seeds"),
+        (&["sim", "--seeds", "3", "--minutes", "1"], "cannot be used with"),
+        (&["sim", "--minutes", "soon"], "write minutes"),
+        (&["sim", "--faults", "1"], "--seed"),
+        (&["sim", "--seed", "1", "--faults", "1;2"], "as in 0,3"),
     ];
     for (args, part) in cases {
         let ended = run(args).await;
@@ -46,10 +51,10 @@ async fn wrong_usage_is_64_and_says_what_is_wrong() {
 
 #[tokio::test]
 async fn help_and_version_are_on_stdout() {
-    let cases: [(&[&str], &[&str]); 8] = [
+    let cases: [(&[&str], &[&str]); 9] = [
         (
             &["--help"],
-            &["demo", "serve", "pub", "sub", "Exit codes", "distbus demo"],
+            &["demo", "serve", "pub", "sub", "sim", "Exit codes", "distbus demo"],
         ),
         (&["-h"], &["demo", "Exit codes"]),
         (&["--version"], &[env!("CARGO_PKG_VERSION")]),
@@ -66,6 +71,10 @@ async fn help_and_version_are_on_stdout() {
         (
             &["bench", "--help"],
             &["Examples", "--peers", "msgpack-1024", "local", "--plot"],
+        ),
+        (
+            &["sim", "--help"],
+            &["Examples", "--minutes", "--faults", "stderr", "Exit codes"],
         ),
         (&["bench", "sub", "--help"], &["--transport", "--rate"]),
         (&["sub", "--help"], &["Examples", "lab.+.on", "base64"]),

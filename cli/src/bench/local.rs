@@ -1,8 +1,8 @@
 use super::machine::Machine;
 use super::report::{Layout, print, print_csv, print_json};
-use super::sweep::progress;
 use super::tables;
 use crate::failure::Failure;
+use crate::progress::progress;
 use distbus::{LocalBus, Pattern, TopicIndex};
 use serde::Serialize;
 use std::hint::black_box;

@@ -7,11 +7,10 @@ use super::row::Row;
 use super::run::Run;
 use crate::carrier::Carrier;
 use crate::failure::Failure;
+use crate::progress::progress;
 use crate::signals::Signals;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// What to measure, and how to show it.
 #[derive(clap::Args)]
@@ -135,13 +134,4 @@ impl Report {
         let _ = writeln!(std::io::stderr(), "distbus: {why}");
         self.left_out.push(why);
     }
-}
-
-/// On stderr, where that is a terminal; elsewhere it shows nothing.
-pub(super) fn progress(steps: usize) -> Result<ProgressBar, Failure> {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}")
-        .map_err(|error| Failure::failed(error.to_string()))?;
-    let bar = ProgressBar::new(steps as u64).with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    Ok(bar)
 }

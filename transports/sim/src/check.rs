@@ -90,6 +90,13 @@ impl Check {
         check
     }
 
+    /// These seeds with all their faults, whatever the environment names: for programs whose arguments say that.
+    pub fn seeds(mut self, seeds: impl Into<Seeds>) -> Self {
+        self.seeds = seeds.into();
+        self.options.faults = None;
+        self
+    }
+
     /// The virtual time that the scenario may take. Default: a week.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.options.time_limit = limit;

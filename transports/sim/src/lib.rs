@@ -1,34 +1,6 @@
-//! Test a distributed program of [`distbus`] in one process, in virtual time, under a hostile network, from a seed, again and again the same.
+#![doc = include_str!("../README.md")]
 //!
-//! A user writes a program of several nodes against `distbus`; a test plays it, on the real engine, in a [`Sim`]:
-//!
-//! ```
-//! use distbus_sim as sim;
-//! use std::time::Duration;
-//!
-//! sim::check(20, |sim| async move {
-//!     sim.broker("hub");
-//!     sim.node("sensor", |node| async move {
-//!         loop {
-//!             // Whatever happens to the connection, it makes another.
-//!             let Ok(client) = node.connect("hub").await else { continue };
-//!             while client.emit("lab.temp", &21.5).await.is_ok() && !client.is_closed() {
-//!                 tokio::time::sleep(Duration::from_secs(1)).await;
-//!             }
-//!         }
-//!     });
-//!     let faults = sim.draw_faults(&sim::Profile::tcp());
-//!     sim.inject(faults);
-//!     sim.advance(Duration::from_secs(90)).await;
-//!
-//!     // The faults end, and then it must work again.
-//!     sim.heal_all();
-//!     let display = sim.at("display").connect("hub").await?;
-//!     let mut temps = display.subscribe::<f64>("lab.temp").await?;
-//!     assert!(temps.next().await.is_some());
-//!     Ok::<(), sim::BoxError>(())
-//! });
-//! ```
+//! ## Where to find what
 //!
 //! * [`check`] runs a scenario for many seeds; a failure prints the command that replays it, what was drawn, the faults, the fewest of them that
 //!   still fail, and what happened last. [`run`] runs one seed and returns what came of it.
@@ -37,14 +9,6 @@
 //! * [`LinkControl`] and [`LinkConfig`] say what lies between two nodes, a [`FaultRule`] decides frame by frame, and [`Fault`]s are plain data, drawn
 //!   from the seed by a [`Profile`] or written by hand.
 //! * [`Faulty`] is the network alone, around any transport: over sockets it does in real time what the simulation does in virtual time.
-//!
-//! # The same again
-//!
-//! Everything random is drawn from the seed, all time is `tokio`'s paused clock, ids and wall clocks come from each node's
-//! [`NodeHost`], and all nodes run on one thread. So a seed has one [hash](Sim::trace_hash): of every connection, frame and fault, in their order, at
-//! their times. What a program must leave alone for that: `tokio::select!` without `biased` and `tokio::sync::watch` with several waiters, which
-//! draw from a generator of `tokio`'s own; the order of a `HashMap`; clocks and randomness of the system; threads. `check` runs one seed in twenty
-//! twice, and says so when they differ.
 
 mod broker;
 mod broker_node;
@@ -87,6 +51,7 @@ pub use check::{Check, check};
 pub use config::LinkConfig;
 pub use control::LinkControl;
 pub use distbus::BoxError;
+pub use distbus_transport::Frame;
 pub use fault::{Fault, FaultKind, Profile, Sort};
 pub use faulty::Faulty;
 pub use host::NodeHost;
