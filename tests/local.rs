@@ -769,3 +769,72 @@ async fn closing_while_others_emit_leaves_no_handler_running() {
         assert_law(&bus);
     }
 }
+
+#[test]
+fn no_emission_that_begins_after_off_calls_the_handler() {
+    const EMITTERS: usize = 2;
+    const ROUNDS: usize = 200;
+    let bus = LocalBus::new();
+    let (pump, keeper) = (bus.entry("pump"), bus.entry("keeper"));
+    // Somebody is always there, so that emitters find the topic in every table.
+    keeper.on_sync("n", |_: &usize| ()).unwrap();
+    // The last round whose handler is off again, and the rounds that emissions were called in which began after that.
+    let (off, late) = (AtomicUsize::new(0), Arc::new(Mutex::new(Vec::new())));
+    let (over, begun) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..EMITTERS {
+            scope.spawn(|| {
+                while !over.load(SeqCst) {
+                    let off_before = off.load(SeqCst);
+                    let emitted = futures_util::future::FutureExt::now_or_never(bus.emit("n", off_before));
+                    emitted.expect("nothing to wait for").unwrap();
+                    begun.fetch_add(1, SeqCst);
+                }
+            });
+        }
+        for round in 1..=ROUNDS {
+            let late = Arc::clone(&late);
+            let handler = move |off_before: &usize| {
+                if *off_before >= round {
+                    late.lock().unwrap().push(round);
+                }
+            };
+            pump.on_sync("n", handler).unwrap();
+            let before = begun.load(SeqCst);
+            while begun.load(SeqCst) < before + EMITTERS as u64 {
+                std::thread::yield_now();
+            }
+            pump.off("n").unwrap();
+            off.store(round, SeqCst);
+        }
+        over.store(true, SeqCst);
+    });
+    assert_eq!(*late.lock().unwrap(), [0_usize; 0]);
+    assert_law(&bus);
+}
+
+#[test]
+fn a_handler_that_is_off_is_dropped_once_no_emission_uses_it() {
+    let (bus, lab) = lab();
+    let held = Arc::new(());
+    let h = Arc::clone(&held);
+    lab.on_sync("n", move |_: &u32| {
+        let _ = &h;
+    })
+    .unwrap();
+    // Threads that have emitted, and are still there, keep nothing.
+    let (emitted, done) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let emission = futures_util::future::FutureExt::now_or_never(bus.emit("n", 1_u32));
+            emission.expect("nothing to wait for").unwrap();
+            emitted.wait();
+            done.wait();
+        });
+        emitted.wait();
+        lab.off("n").unwrap();
+        let left = Arc::strong_count(&held);
+        done.wait();
+        assert_eq!(left, 1);
+    });
+}
