@@ -9,8 +9,10 @@ use crate::engine::sink::LocalSink;
 use crate::{Codec, EventId, Reject, Snapshot};
 use async_trait::async_trait;
 use serde::Serialize;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 
 /// An in-process bus: typed, no serialization. Cloning gives another handle to the same bus.
 ///
@@ -77,15 +79,29 @@ impl LocalBus {
     ///
     /// # Errors
     /// [`Error::Topic`] for a topic that cannot be emitted to; [`Error::Closed`]. What handlers do is no error of the emitter's.
-    pub async fn emit<T>(&self, topic: &str, value: T) -> Result<(), Error>
+    // Not an `async fn`: that would hand its result on through its own state, and copying the room for an `Error` takes longer than the rest.
+    pub fn emit<T>(&self, topic: &str, value: T) -> impl Future<Output = Result<(), Error>> + Send
     where
         T: Serialize + Send + Sync + 'static,
     {
-        if self.0.dispatch_ref(topic, &value).map_err(|error| *error)? {
-            return Ok(());
-        }
-        let pending = self.send(topic, Typed::new(value, Value::new))?;
-        self.finish(pending).await
+        let (mut value, mut rest) = (Some(value), None);
+        poll_fn(move |cx| {
+            if let Some(value) = value.take() {
+                if self.0.dispatch_ref(topic, &value) {
+                    return Poll::Ready(Ok(()));
+                }
+                match self.send(topic, Typed::new(value, Value::new)) {
+                    Ok(Pending::None) => return Poll::Ready(Ok(())),
+                    Ok(pending) => rest = Some(Box::pin(self.0.run(pending))),
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            match &mut rest {
+                Some(rest) => rest.as_mut().poll(cx),
+                // Polled after it was ready.
+                None => Poll::Pending,
+            }
+        })
     }
 
     /// As [`emit`](Self::emit), for a value that is shared already.

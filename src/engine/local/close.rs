@@ -2,7 +2,7 @@
 
 use super::bridges::Direction;
 use super::bus::LocalBus;
-use super::core::Core;
+use super::core::{Core, lock};
 use super::registration::Registration;
 use super::source::Empty;
 use super::table::Table;
@@ -112,8 +112,13 @@ fn close_queues(registrations: &[Arc<Registration>]) -> Vec<Arc<Queue<Event>>> {
     queues
 }
 
-/// Waits until no handler runs.
+/// Waits until no handler runs. Those of emissions that are still being made end with the table that they found; the others say when they end.
 async fn idle(core: &Core) {
+    let left = lock(&core.state.left).take();
+    if let Some(left) = left {
+        // An error is what it ends with: nothing is ever sent.
+        let _ = left.await;
+    }
     loop {
         let ended = core.state.ended.notified();
         tokio::pin!(ended);

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, Semaphore, SetOnce};
+use tokio::sync::{Notify, Semaphore, SetOnce, oneshot};
 
 /// What all handles of one bus share.
 ///
@@ -49,6 +49,8 @@ pub(super) struct State {
     pub(super) ended: Notify,
     /// What still runs is to be dropped.
     pub(super) kill: Notify,
+    /// Ends when the last emission that was let in before the bus refused has left the table.
+    pub(super) left: Mutex<Option<oneshot::Receiver<()>>>,
     pub(super) report: SetOnce<CloseReport>,
 }
 
@@ -59,8 +61,9 @@ const CLOSED: u8 = 2;
 impl Core {
     pub(super) fn new(settings: Settings, codec: Arc<dyn DynCodec>, host: Arc<dyn Host>) -> Arc<Self> {
         let sequencer = Mutex::new(Sequencer::new(&*host));
+        let (open, left) = oneshot::channel();
         Arc::new(Self {
-            table: ArcSwap::default(),
+            table: ArcSwap::from_pointee(Table::open(open)),
             owners: Mutex::default(),
             ledger: Ledger::new(),
             state: State {
@@ -68,6 +71,7 @@ impl Core {
                 begun: AtomicBool::new(false),
                 ended: Notify::new(),
                 kill: Notify::new(),
+                left: Mutex::new(Some(left)),
                 report: SetOnce::new(),
             },
             border: Mutex::default(),
@@ -93,8 +97,13 @@ impl Core {
     /// Refuses what is new from now on.
     pub(super) fn refuse(&self) {
         // Under the lock, so that whoever registers either did so before, and is found, or is refused.
-        let _owners = lock(&self.owners);
+        let owners = lock(&self.owners);
+        let mut table = Table::clone(&self.table.load());
+        table.close();
+        let old = self.table.swap(Arc::new(table));
         self.state.now.store(CLOSING, SeqCst);
+        drop(owners);
+        drop(old);
     }
 
     /// Drops what still runs.
@@ -105,13 +114,8 @@ impl Core {
 
     /// So many deliveries to handlers have ended.
     pub(super) fn end(&self, count: u64) {
-        self.ledger.end(count);
-        self.ended();
-    }
-
-    /// Tells whoever closes the bus to look again.
-    #[inline]
-    pub(super) fn ended(&self) {
+        self.ledger.mine().end_in_order(count);
+        // Whoever closes the bus is to look again.
         if self.is_closing() {
             self.state.ended.notify_waiters();
         }

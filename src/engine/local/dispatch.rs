@@ -3,10 +3,9 @@
 use super::bridges::Outlet;
 use super::core::{Core, lock};
 use super::delivery::{Delivery, Pending, Work};
-use super::ledger::Stripe;
 use super::registration::{Call, Handler, Registration, Target};
 use super::source::Source;
-use super::table::List;
+use super::table::{List, Table};
 use crate::engine::error::Error;
 use crate::engine::event::Event;
 use crate::engine::handler::{Called, Ending};
@@ -33,25 +32,25 @@ struct Run<'a> {
 
 impl Core {
     /// The shortest path: nobody is registered for the topic, or only handlers that take this very type by reference. `false` when it is
-    /// not so; then nothing was called.
-    pub(super) fn dispatch_ref<T: Any>(&self, topic: &str, value: &T) -> Result<bool, Box<Error>> {
+    /// not so, or an error is to be told; then nothing was called.
+    #[inline]
+    pub(super) fn dispatch_ref<T: Any>(&self, topic: &str, value: &T) -> bool {
         self.dispatch_any(topic, value, TypeId::of::<T>())
     }
 
-    fn dispatch_any(&self, topic: &str, value: &dyn Any, of: TypeId) -> Result<bool, Box<Error>> {
+    fn dispatch_any(&self, topic: &str, value: &dyn Any, of: TypeId) -> bool {
         let table = self.table.load();
-        if table.matches_wild(topic) {
-            return Ok(false);
+        if !table.is_open() || table.matches_wild(topic) {
+            return false;
         }
         let Some(list) = table.exact(topic) else {
-            check_emit(topic).map_err(|error| Box::new(error.into()))?;
-            self.begin(0)?;
-            return Ok(true);
+            return check_emit(topic).is_ok();
         };
         if list.by_ref != Some(of) || !list.emittable {
-            return Ok(false);
+            return false;
         }
-        let stripe = self.begin(list.handlers)?;
+        let mine = self.ledger.mine();
+        mine.begin(list.handlers);
         for to in &list.all {
             if let Target::Handler(Handler {
                 call: Call::Ref(handler),
@@ -62,21 +61,8 @@ impl Core {
                 self.ledger.fail(to.report(Some(topic), &failure));
             }
         }
-        stripe.end(list.handlers);
-        self.ended();
-        Ok(true)
-    }
-
-    /// So many deliveries begin, unless the bus closes.
-    #[inline]
-    fn begin(&self, count: u64) -> Result<&Stripe, Box<Error>> {
-        let stripe = self.ledger.begin(count);
-        if self.is_closing() {
-            stripe.unbegin(count);
-            self.ended();
-            return Err(Error::Closed.into());
-        }
-        Ok(stripe)
+        mine.end(list.handlers);
+        true
     }
 
     /// Calls who is registered, and returns what is left to wait for. Never blocks, holds no lock while it calls.
@@ -91,7 +77,7 @@ impl Core {
             table.for_each_wild(topic, &mut |list| wild.push(list));
         }
         let exact = exact.map(|list| &**list);
-        self.deliver(topic, source, exact, &wild)
+        self.deliver(&table, topic, source, exact, &wild)
     }
 
     /// Delivers to those registered for this very topic, reserved or not.
@@ -102,19 +88,23 @@ impl Core {
     ) -> Result<Pending, Error> {
         let table = self.table.load();
         let exact = table.exact(topic).map(|list| &**list);
-        self.deliver(topic, source, exact, &[])
+        self.deliver(&table, topic, source, exact, &[])
     }
 
     fn deliver(
         self: &Arc<Self>,
+        table: &Table,
         topic: &str,
         source: &mut dyn Source,
         exact: Option<&List>,
         wild: &[&List],
     ) -> Result<Pending, Error> {
         let lists = || exact.into_iter().chain(wild.iter().copied());
-        let handlers = lists().map(|list| list.handlers).sum();
-        self.begin(handlers).map_err(|error| *error)?;
+        if !table.is_open() {
+            return Err(Error::Closed);
+        }
+        let mine = self.ledger.mine();
+        mine.begin(lists().map(|list| list.handlers).sum());
         // Before the first is called, so that all of them see the value in the same place.
         if lists().any(|list| list.shares) {
             source.shared();
@@ -133,9 +123,7 @@ impl Core {
             }
         }
         let Run { done, pending, .. } = run;
-        if done > 0 {
-            self.end(done);
-        }
+        mine.end(done);
         Ok(pending)
     }
 

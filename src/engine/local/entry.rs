@@ -162,6 +162,9 @@ impl EntryPoint {
 
     /// Removes the handler for this very pattern. A stream ends when it is dropped.
     ///
+    /// No emission that begins after this returned calls it. One that has begun by then, on another thread or in a handler that has called
+    /// this, may still: nothing waits for it here, so that a handler may take itself off.
+    ///
     /// # Errors
     /// [`Error::NotRegistered`] when there is none; [`Error::Topic`] for what is no pattern.
     pub fn off(&self, pattern: &str) -> Result<(), Error> {
@@ -234,11 +237,11 @@ impl EntryPoint {
     ///
     /// # Errors
     /// As [`LocalBus::emit`].
-    pub async fn emit<T>(&self, topic: &str, value: T) -> Result<(), Error>
+    pub fn emit<T>(&self, topic: &str, value: T) -> impl Future<Output = Result<(), Error>> + Send
     where
         T: Serialize + Send + Sync + 'static,
     {
-        self.bus.emit(topic, value).await
+        self.bus.emit(topic, value)
     }
 
     /// As [`LocalBus::emit_shared`].

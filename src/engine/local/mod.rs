@@ -1,7 +1,8 @@
 //! The in-process bus.
 //!
 //! `table` says who is registered for what, as an immutable value that `core` swaps; `dispatch` is the path of one emission, over what
-//! `source` makes of the emitted value; `delivery` is what is left to wait for; `ledger` counts; `border` keeps bridges from looping.
+//! `source` makes of the emitted value; `delivery` is what is left to wait for; `ledger` counts, by thread, in
+//! `slot`s; `border` keeps bridges from looping.
 
 mod border;
 mod bridges;
@@ -15,6 +16,7 @@ mod entry;
 mod ledger;
 mod recent;
 mod registration;
+mod slot;
 mod source;
 mod table;
 

@@ -5,6 +5,7 @@ use rapidhash::quality::RandomState;
 use rpds::HashTrieMapSync;
 use std::any::TypeId;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Who is registered for what, as an immutable value: a change makes a new table that shares all but one path with the old one.
 ///
@@ -15,6 +16,9 @@ pub(super) struct Table {
     wild: Node,
     /// Of `exact`; empty again after each change.
     recent: Recent,
+    /// Held by every table of a bus that takes emissions, and so by every emission that was let in: when the last of them is gone, the bus
+    /// that closes is told. A table without it is closed.
+    open: Option<Arc<oneshot::Sender<()>>>,
 }
 
 type Map<V> = HashTrieMapSync<Arc<str>, V, RandomState>;
@@ -88,6 +92,25 @@ impl List {
 type Removed = Vec<Arc<Registration>>;
 
 impl Table {
+    /// An empty one, of a bus that takes emissions. The other end of `open` is told when no table of this bus is open any more.
+    pub(super) fn open(open: oneshot::Sender<()>) -> Self {
+        let open = Some(Arc::new(open));
+        Self {
+            open,
+            ..Self::default()
+        }
+    }
+
+    /// Emissions that find this table are refused.
+    pub(super) fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// Whether emissions that find this table are let in.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// What is registered for this very topic.
     pub(super) fn exact(&self, topic: &str) -> Option<&Arc<List>> {
         self.recent.get_or_find(topic, || self.exact.get(topic))
