@@ -54,13 +54,13 @@ pub(super) struct LocalRow {
 enum Job {
     /// Each of so many tasks emits to so many typed synchronous handlers.
     Emit { handlers: u64, tasks: usize },
-    /// One value to so many receivers, each of which takes it.
-    Broadcast { receivers: usize },
+    /// One value to so many receivers, each of which takes it: awaited, as a program does that has something else to do, or not.
+    Broadcast { receivers: usize, awaited: bool },
     /// Who wants a topic, among so many patterns.
     Lookup { patterns: u64 },
 }
 
-const JOBS: [(&str, Job); 7] = [
+const JOBS: [(&str, Job); 9] = [
     (
         "emit to 1 typed sync handler",
         Job::Emit {
@@ -69,8 +69,18 @@ const JOBS: [(&str, Job); 7] = [
         },
     ),
     (
-        "tokio::sync::broadcast, send and 1 receive",
-        Job::Broadcast { receivers: 1 },
+        "tokio::sync::broadcast, send and 1 recv().await",
+        Job::Broadcast {
+            receivers: 1,
+            awaited: true,
+        },
+    ),
+    (
+        "tokio::sync::broadcast, send and 1 try_recv()",
+        Job::Broadcast {
+            receivers: 1,
+            awaited: false,
+        },
     ),
     (
         "emit to 8 typed sync handlers",
@@ -80,8 +90,18 @@ const JOBS: [(&str, Job); 7] = [
         },
     ),
     (
-        "tokio::sync::broadcast, send and 8 receive",
-        Job::Broadcast { receivers: 8 },
+        "tokio::sync::broadcast, send and 8 recv().await",
+        Job::Broadcast {
+            receivers: 8,
+            awaited: true,
+        },
+    ),
+    (
+        "tokio::sync::broadcast, send and 8 try_recv()",
+        Job::Broadcast {
+            receivers: 8,
+            awaited: false,
+        },
     ),
     (
         "2 tasks emit at once, to 1 typed sync handler",
@@ -142,8 +162,8 @@ impl Job {
     async fn once(self, events: u64) -> Result<Duration, Failure> {
         match self {
             Self::Emit { handlers, tasks } => emit(handlers, tasks, events).await,
-            Self::Broadcast { receivers } => in_task(move || broadcast(receivers, events)).await,
-            Self::Lookup { patterns } => in_task(move || look_up(patterns, events)).await,
+            Self::Broadcast { receivers, awaited } => in_task(broadcast(receivers, awaited, events)).await,
+            Self::Lookup { patterns } => in_task(async move { look_up(patterns, events) }).await,
         }
     }
 }
@@ -182,14 +202,19 @@ async fn emit(handlers: u64, tasks: usize, events: u64) -> Result<Duration, Fail
     }
 }
 
-fn broadcast(receivers: usize, events: u64) -> Result<Duration, Failure> {
+async fn broadcast(receivers: usize, awaited: bool, events: u64) -> Result<Duration, Failure> {
     let (sender, _) = broadcast::channel::<u64>(64);
     let mut receivers: Vec<_> = (0..receivers).map(|_| sender.subscribe()).collect();
     let start = Instant::now();
     for number in 0..events {
         sender.send(black_box(number)).map_err(|_| lost(1))?;
         for receiver in &mut receivers {
-            black_box(receiver.try_recv().map_err(|_| lost(1))?);
+            let received = if awaited {
+                receiver.recv().await.ok()
+            } else {
+                receiver.try_recv().ok()
+            };
+            black_box(received.ok_or_else(|| lost(1))?);
         }
     }
     Ok(start.elapsed())
@@ -218,9 +243,9 @@ fn look_up(patterns: u64, lookups: u64) -> Result<Duration, Failure> {
 
 /// On a thread of the runtime, as the tasks of the bus are.
 async fn in_task<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::spawn(async { work() }).await.map_err(panicked)?
+    tokio::spawn(work).await.map_err(panicked)?
 }
 
 fn panicked(error: tokio::task::JoinError) -> Failure {
