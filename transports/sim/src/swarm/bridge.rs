@@ -88,6 +88,13 @@ async fn keep_linked<C: Codec>(node: &Node, world: &Arc<World>, codec: &C, bus: 
                 linked = false;
                 break;
             }
+            if rng.random_bool(0.3) {
+                // A second bridge to the same broker, for some of the same: each event goes there once all the same.
+                let twice = bus.forward_to(client, "t.+");
+                if let Err(error) = twice {
+                    session.expect("forward", &error);
+                }
+            }
             let there = Duration::from_millis(rng.random_range(2000..30_000));
             tokio::select! {
                 biased;

@@ -1,4 +1,4 @@
-use crate::{Latency, Profile, Sim, SimRng};
+use crate::{Latency, Profile, Sim, SimRng, Sort};
 use distbus::{Limits, SinkOptions, SlowConsumer};
 use rand::RngExt;
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub(super) calm: bool,
     /// Frames are neither lost, doubled, overtaken nor changed while a connection lives.
     pub(super) lossless: bool,
+    /// Frames are lost and changed, and connections break, and nothing else is wrong: whoever asks again gets an answer in time.
+    pub(super) noise: bool,
     /// Brokers neither crash, stall nor read slowly.
     pub(super) hubs_spared: bool,
     pub(super) limits: Limits,
@@ -71,6 +73,7 @@ impl Plan {
             topics: rng.random_range(1..=3),
             calm: rng.random_bool(0.125),
             lossless: rng.random_bool(0.5),
+            noise: sim.rng("noise").random_bool(0.125),
             hubs_spared: rng.random_bool(0.5),
             limits,
             client_queue: 1 << [12, 14, 16, 24][rng.random_range(0..4_u64) as usize],
@@ -101,6 +104,11 @@ impl Plan {
         plan
     }
 
+    /// Whether whoever asks for something gets it in time, or loses the connection: nothing stops or slows down.
+    pub(super) fn is_prompt(&self) -> bool {
+        self.closes.is_none() && (self.calm || self.noise && !self.lossless)
+    }
+
     pub(super) fn lossless(&self) -> bool {
         self.lossless || self.calm
     }
@@ -119,6 +127,9 @@ impl Plan {
         };
         profile.during = Duration::from_secs(20);
         profile.longest = Duration::from_secs(15);
+        if self.noise && !self.lossless {
+            profile.sorts = [Sort::DATAGRAM, &[Sort::Disconnect]].concat();
+        }
         if self.hubs_spared {
             profile.spared = (0..self.hubs).map(hub).collect();
         }

@@ -139,7 +139,11 @@ async fn turn<C: Codec>(
         }
         Ok(())
     };
-    let slow = Duration::from_millis(rng.random_range(0..20));
+    let mut slow = Duration::from_millis(rng.random_range(0..20));
+    if world.plan.is_prompt() {
+        // What asks for an answer waits for the handlers of what came before.
+        slow /= 10;
+    }
     let kind = rng.random_range(0..4_u32);
     if kind == 0 {
         client.on_sync(&pattern, see).await?;

@@ -132,7 +132,10 @@ impl Watch {
     /// numbers only those that leave it.
     pub(super) fn gaps(&self) -> u64 {
         let state = self.state();
-        let tracked = state.streams.iter().filter(|(stream, _)| self.world.home(**stream).is_some());
+        let tracked = state
+            .streams
+            .iter()
+            .filter(|(stream, _)| self.world.home(**stream).is_some());
         tracked.map(|(_, seen)| seen.absent(seen.first..seen.last)).sum()
     }
 

@@ -134,7 +134,8 @@ impl World {
     /// What a client may be told while things go wrong is that the connection is over, or slow.
     pub(super) fn expect(&self, who: &str, what: &str, error: &Error) {
         let usual = match error {
-            Error::Closed | Error::NotConfirmed { .. } | Error::ConnectTimeout { .. } => true,
+            Error::Closed => true,
+            Error::NotConfirmed { .. } | Error::ConnectTimeout { .. } => !self.plan.is_prompt(),
             Error::Transport(error) => error.is_closed() || matches!(error, TransportError::Refused { .. }),
             _ => false,
         };
