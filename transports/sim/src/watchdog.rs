@@ -104,14 +104,10 @@ impl Shared {
                     give_up(whose);
                 }
             } else if still >= LOOKS || recorded >= BUSY * LOOKS {
+                let patience = still.max(recorded) * look;
                 self.stuck.store(true, Relaxed);
                 (still, recorded) = (0, 0);
                 if let Some(inner) = self.inner() {
-                    let patience = if now == seen {
-                        LOOKS * look
-                    } else {
-                        BUSY * LOOKS * look
-                    };
                     inner.fail(format!(
                         "no virtual time passes: for {patience:?} of real time something always had more to do. Look for a loop that waits for \
                          nothing, or for what is always ready, as yield_now() is; and for what answers itself"

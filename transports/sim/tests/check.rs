@@ -328,10 +328,8 @@ fn what_answers_itself_fails_the_seed_though_more_and_more_happens() {
         })
     };
     let failure = run.failure.unwrap();
-    assert!(
-        failure.starts_with("no virtual time passes: for 2s of real time"),
-        "{failure}"
-    );
+    assert!(failure.starts_with("no virtual time passes"), "{failure}");
+    assert!(run.count > 100, "{} things", run.count);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use super::plan::hub;
 use super::subscriber::WAYS;
 use super::world::{Books, World};
-use crate::{FlowStats, Injected, Sim};
-use distbus::{BrokerStats, DropReason, Reject};
+use crate::{BrokerNode, FlowStats, Injected, Sim};
+use distbus::{BrokerStats, Codec, DropReason, Reject};
 
 /// Everybody has all marks, once and in order.
 pub(super) fn converged(world: &World, marks: u64) -> Result<(), String> {
@@ -24,8 +24,25 @@ pub(super) fn converged(world: &World, marks: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// Everybody has left: nobody is behind, and each count is explained by another.
+pub(super) fn all<C: Codec>(sim: &Sim, world: &World, hubs: &[BrokerNode<C>]) -> Result<(), String> {
+    let books = world.books();
+    received(sim, &books)?;
+    for (number, node) in (0..).zip(hubs) {
+        let stats = node.stats();
+        if books.runs.get(&number) == Some(&1) {
+            carried(sim, number, &stats)?;
+            accounted(sim, &books, number, &stats)?;
+        }
+        if stats.transport.clients > 0 {
+            return Err(format!("clients are left at {}: {stats:?}", node.name()));
+        }
+    }
+    Ok(())
+}
+
 /// What a broker counts is what the network carried to it and from it. For one that has run from the beginning.
-pub(super) fn carried(sim: &Sim, number: u64, stats: &BrokerStats) -> Result<(), String> {
+fn carried(sim: &Sim, number: u64, stats: &BrokerStats) -> Result<(), String> {
     let (up, _) = flows(sim, number);
     let name = hub(number);
     if stats.received != up.arrived {
@@ -45,7 +62,7 @@ pub(super) fn carried(sim: &Sim, number: u64, stats: &BrokerStats) -> Result<(),
 }
 
 /// No client counts more or less than what the network carried to it.
-pub(super) fn received(sim: &Sim, books: &Books) -> Result<(), String> {
+fn received(sim: &Sim, books: &Books) -> Result<(), String> {
     for ((node, number), counted) in &books.nodes {
         let flow = sim.link(&hub(*number), node).flow();
         let exact = counted.failed == 0;
@@ -68,7 +85,7 @@ pub(super) fn received(sim: &Sim, books: &Books) -> Result<(), String> {
 
 /// Each event that a subscription has missed was dropped by its broker, or lost or held up by the network. For a broker that has run from the
 /// beginning.
-pub(super) fn accounted(sim: &Sim, books: &Books, number: u64, stats: &BrokerStats) -> Result<(), String> {
+fn accounted(sim: &Sim, books: &Books, number: u64, stats: &BrokerStats) -> Result<(), String> {
     let missed = books.missed.get(&number).copied().unwrap_or_default();
     let clients = books.clients.get(&number).copied().unwrap_or_default();
     let (up, down) = flows(sim, number);

@@ -187,19 +187,7 @@ async fn part<C: Codec>(
     silence(sim, world, codec).await?;
     world.leave.cancel();
     sim.advance(10 * SECOND).await;
-    let books = world.books();
-    laws::received(sim, &books)?;
-    for (number, node) in (0..).zip(hubs) {
-        let stats = node.stats();
-        if books.runs.get(&number) == Some(&1) {
-            laws::carried(sim, number, &stats)?;
-            laws::accounted(sim, &books, number, &stats)?;
-        }
-        if stats.transport.clients > 0 {
-            return Err(format!("clients are left at {}: {stats:?}", node.name()).into());
-        }
-    }
-    drop(books);
+    laws::all(sim, world, hubs)?;
     for node in hubs {
         let Some(broker) = node.broker() else {
             return Err(format!("{} is down", node.name()).into());

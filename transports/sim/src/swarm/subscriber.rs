@@ -133,7 +133,7 @@ async fn turn<C: Codec>(
     let see = move |load: Load| {
         seen.see(load.0);
         // Handlers may fail, which is counted and nobody else's concern.
-        if fails && load.0 % 5 == 0 {
+        if fails && load.0.is_multiple_of(5) {
             parts.fails.fetch_add(1, Relaxed);
             return Err("a failure of the handler's own");
         }
