@@ -85,16 +85,17 @@ pub(super) async fn keep<C: Codec>(sim: Sim, world: Arc<World>, node: BrokerNode
 }
 
 fn audit<C: Codec>(world: &Arc<World>, broker: &Broker<C>, number: u64) -> super::world::Audited {
-    let (of, limits) = (broker.clone(), world.plan.limits.clone());
+    let (of, plan) = (broker.clone(), &world.plan);
+    let most = plan.limits.queue_bytes as u64 + plan.largest();
     world.audit(move |quiet| {
         let stats = of.stats();
         let sinks = stats.sinks.iter().try_for_each(|sink| adds_up(sink, quiet));
-        let checked = sinks.and_then(|()| balanced(&stats, limits.queue_bytes as u64, quiet));
+        let checked = sinks.and_then(|()| balanced(&stats, most, quiet));
         checked.map_err(|why| format!("{}: {why}: {stats:?}", hub(number)))
     })
 }
 
-fn balanced(stats: &BrokerStats, queue_bytes: u64, quiet: bool) -> Result<(), String> {
+fn balanced(stats: &BrokerStats, each: u64, quiet: bool) -> Result<(), String> {
     let events = stats
         .rejected
         .iter()
@@ -109,7 +110,7 @@ fn balanced(stats: &BrokerStats, queue_bytes: u64, quiet: bool) -> Result<(), St
         return Err(format!("{copies} of {} copies have ended", link.offered));
     }
     // One frame passes an empty queue, whatever its size; a client that has gone may not have been counted out of its queue's bytes yet.
-    let most = (queue_bytes + 2048) * (link.clients + 1);
+    let most = each * (link.clients + 1);
     if link.queued_bytes > most || quiet && link.queued_bytes > 0 {
         return Err(format!(
             "{} bytes in queues for at most {most}",

@@ -6,9 +6,18 @@ use super::world::{Books, World};
 use crate::{BrokerNode, FlowStats, Injected, Sim};
 use distbus::{BrokerStats, Codec, DropReason, Reject};
 
-/// Everybody has all marks, once and in order.
+/// Each publisher has got rid of all it had, and everybody has all marks, once and in order.
 pub(super) fn converged(world: &World, marks: u64) -> Result<(), String> {
     let plan = &world.plan;
+    let (complete, expected) = (
+        world.ledger().completed().len() as u64,
+        plan.publishers * plan.topics,
+    );
+    if complete != expected {
+        return Err(format!(
+            "{complete} of {expected} streams have been emitted to their end"
+        ));
+    }
     let all: Vec<u64> = (0..marks).collect();
     let subscribers = (0..plan.subscribers).flat_map(|n| WAYS.map(|way| format!("sub{n} by {way}")));
     let bridges = (0..plan.bridges).map(|n| format!("bridge{n}"));

@@ -59,13 +59,16 @@ impl Plan {
         let mut rng = sim.rng("swarm");
         let rng = &mut rng;
         let hubs = rng.random_range(1..=2_u64);
+        let msgpack = rng.random_bool(0.5);
+        // A burst of such is more than a client takes at once: whoever emits waits for room. JSON would be as long as it is slow.
+        let large = msgpack && sim.rng("large").random_bool(0.15);
         let limits = Limits::default()
             .with_queue_bytes(1 << rng.random_range(12..=20_u32))
             .with_slow_consumer(policy(rng))
             // What a subscriber needs at once, and a few: a subscription that stays behind is felt soon.
             .with_subscriptions(rng.random_range(16..=24_usize));
         let plan = Self {
-            msgpack: rng.random_bool(0.5),
+            msgpack,
             hubs,
             publishers: rng.random_range(1..=3),
             subscribers: rng.random_range(1..=3),
@@ -78,7 +81,7 @@ impl Plan {
             limits,
             client_queue: 1 << [12, 14, 16, 24][rng.random_range(0..4_u64) as usize],
             burst: rng.random_range(10..=100),
-            pad: rng.random_range(0..=200),
+            pad: if large { 8000 } else { rng.random_range(0..=200) },
             latency: match rng.random_range(0..3_u32) {
                 0 => Latency::NONE,
                 1 => Latency::Fixed(millis(rng, 1, 20)),
@@ -134,6 +137,11 @@ impl Plan {
             profile.spared = (0..self.hubs).map(hub).collect();
         }
         profile
+    }
+
+    /// The most that one event takes up in a queue: JSON writes four characters a byte.
+    pub(super) fn largest(&self) -> u64 {
+        1024 + 5 * self.pad
     }
 
     /// The broker of a publisher or subscriber.

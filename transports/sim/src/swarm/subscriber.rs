@@ -54,6 +54,8 @@ async fn subscribe<C: Codec>(node: &Node, session: &Session<C>, world: &Arc<Worl
     let turns = async {
         loop {
             turn(node, session, world, &mut rng).await?;
+            // Nobody subscribes for a while: what comes now comes after `off`.
+            tokio::time::sleep(Duration::from_millis(rng.random_range(0..1000))).await;
         }
     };
     let ended = tokio::select! {
