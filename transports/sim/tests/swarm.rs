@@ -12,9 +12,8 @@ fn hold(halves: [Seeds; 2]) {
         format!("DISTBUS_SIM_SEED={seed} {faults}cargo test -p distbus-sim --test swarm")
     };
     std::thread::scope(|scope| {
-        let halves = halves.map(|seeds| {
-            scope.spawn(move || Check::new(seeds).command(command).attempt(swarm, |_| true))
-        });
+        let halves = halves
+            .map(|seeds| scope.spawn(move || Check::new(seeds).command(command).attempt(swarm, |_| true)));
         for half in halves {
             let ended = half
                 .join()

@@ -12,7 +12,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What crosses bridges.
-const PATTERNS: [&str; 2] = ["t.*", "via.*"];
+const PATTERNS: [&str; 3] = ["t.*", "via.*", "twice.*"];
+/// The topic, as far as books go, of what a bus emits twice under one id.
+const TWICE: u64 = 15;
 
 /// A local bus that is linked with every broker, whatever becomes of its connections, and has events of its own.
 pub(super) async fn run<C: Codec>(node: Node, world: Arc<World>, codec: C, number: u64) -> Result<(), Error> {
@@ -53,9 +55,6 @@ pub(super) fn adds_up(stats: &Snapshot, quiet: bool) -> Result<(), String> {
     if ended > stats.offered || quiet && ended != stats.offered {
         return Err(format!("{ended} of {} have ended", stats.offered));
     }
-    if stats.total_rejected() > stats.received {
-        return Err("more was refused than came".to_owned());
-    }
     Ok(())
 }
 
@@ -67,7 +66,18 @@ async fn emit(node: &Node, world: &World, bus: &LocalBus, number: u64) {
         let topic = rng.random_range(0..world.plan.topics);
         let event = world.ledger().emit(stream(BUSES + number, node.run(), 0, topic));
         let load: Load = (event, String::new());
-        if let Err(error) = bus.emit(&format!("t.{topic}"), load).await {
+        let mut emitted = bus.emit(&format!("t.{topic}"), load).await;
+        if rng.random_bool(0.2) {
+            let event = world.ledger().emit(stream(BUSES + number, node.run(), 0, TWICE));
+            for _ in 0..2 {
+                let load: Load = (event, String::new());
+                let again = bus
+                    .emit_with_id("twice.x", load, format!("{event:x}").as_str())
+                    .await;
+                emitted = emitted.and(again);
+            }
+        }
+        if let Err(error) = emitted {
             world.wrong(format!("{} could not emit: {error}", node.name()));
         }
         tokio::time::sleep(Duration::from_millis(rng.random_range(50..1500))).await;

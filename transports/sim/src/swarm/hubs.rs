@@ -59,7 +59,7 @@ pub(super) async fn keep<C: Codec>(sim: Sim, world: Arc<World>, node: BrokerNode
                 time: world.plan.sink_time,
                 taken: taken.clone(),
             };
-            let Ok(forward) = broker.forward_with(sink, "t.*", world.plan.sink) else {
+            let Ok(forward) = broker.forward_with(sink, ["t.*", "twice.*"], world.plan.sink) else {
                 break;
             };
             if std::mem::take(&mut first) {
