@@ -169,7 +169,7 @@ async fn close<C: Codec>(sim: &Sim, client: Client<C>) -> Result<(), BoxError> {
     let start = sim.now();
     let report = client.close().await;
     let took = sim.now() - start;
-    if took > SECOND || report.undelivered > 0 {
+    if took > Client::<C>::CLOSE_TIME || report.undelivered > 0 {
         return Err(format!("closing took {took:?}: {report:?}").into());
     }
     Ok(())

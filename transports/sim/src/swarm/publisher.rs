@@ -11,6 +11,7 @@ use tokio::time::Instant;
 /// What travels: an event's number, and something to make it longer.
 pub(super) type Load = (u64, String);
 
+const SECOND: Duration = Duration::from_secs(1);
 /// How long there is something to publish.
 const TIME: Duration = Duration::from_secs(30);
 
@@ -66,6 +67,8 @@ async fn publish<C: Codec>(
         _ = session.client.closed() => return Err(Error::Closed),
         () = world.finale.cancelled() => {}
     }
+    // A bridge that was just being put up again is there by then.
+    tokio::time::sleep(2 * SECOND).await;
     for stream in streams {
         emit(session, world, *stream, 0).await?;
         // One at a time: no queue, however small, has a reason to drop any.
