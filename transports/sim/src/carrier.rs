@@ -133,11 +133,11 @@ impl Up {
     fn arrived(&mut self, count: usize) {
         let (net, side) = (&self.link.net, &self.link.up);
         let mut bytes = 0;
+        side.way.flow.arrive(self.frames[..count].iter().map(Frame::view));
         for frame in self.frames.drain(..count) {
             bytes += frame.cost();
             net.record(&side.way.place, What::Arrived(Sight::of(&frame)));
         }
-        side.way.flow.arrive(count as u64);
         side.free(bytes, count);
     }
 

@@ -1,4 +1,4 @@
-use crate::run::{Options, Run, run};
+use crate::run::{Options, Run, run_as};
 use crate::shrink::shrink;
 use crate::{Seeds, Sim};
 use distbus::Outcome;
@@ -109,6 +109,12 @@ impl Check {
         self
     }
 
+    /// How long, in real time, a run may go without any virtual time passing: see [`Options::patience`]. Default 30 s.
+    pub fn patience(mut self, patience: impl Into<Option<Duration>>) -> Self {
+        self.options.patience = patience.into();
+        self
+    }
+
     /// How many runs to spend on the fewest faults that still fail. Default 100; with 0 nothing is looked for.
     pub fn shrink(mut self, tries: usize) -> Self {
         self.tries = tries;
@@ -173,15 +179,16 @@ impl Check {
                 seed,
                 ..self.options.clone()
             };
-            let first = run(&options, &scenario);
+            let first = self.run_once(&options, &scenario);
             let go_on = each(&first);
             if first.failure.is_some() {
                 let smallest = self.smallest(&first, &scenario);
                 return Err(self.report(&first, smallest.as_ref()));
             }
             if self.twice > 0 && at % self.twice == 0 {
-                let second = run(&options, &scenario);
+                let second = self.run_once(&options, &scenario);
                 if first.hash != second.hash {
+                    let (first, second) = self.closer(first, second, &scenario);
                     return Err(self.differs(&first, &second));
                 }
             }
@@ -192,13 +199,54 @@ impl Check {
         Ok(())
     }
 
+    fn run_once<S, F>(&self, options: &Options, scenario: S) -> Run
+    where
+        S: FnOnce(Sim) -> F,
+        F: Future<Output: Outcome>,
+    {
+        let replay = self.replay(options.seed, options.faults.as_ref());
+        run_as(
+            options,
+            format!("seed {}, replayed by\n    {replay}\n", options.seed),
+            scenario,
+        )
+    }
+
+    /// Two runs that differ, with all that happened in them: made again where it is not kept. As they were when they do not differ again.
+    fn closer<S, F>(&self, first: Run, second: Run, scenario: &S) -> (Run, Run)
+    where
+        S: Fn(Sim) -> F,
+        F: Future<Output: Outcome>,
+    {
+        /// More things than this are not kept.
+        const MOST: u64 = 1_000_000;
+        let most = first.count.max(second.count).saturating_mul(2).min(MOST) as usize;
+        if whole(&first) && whole(&second) {
+            return (first, second);
+        }
+        let options = Options {
+            seed: first.seed,
+            trace: most.max(self.options.trace),
+            ..self.options.clone()
+        };
+        let (one, two) = (
+            self.run_once(&options, scenario),
+            self.run_once(&options, scenario),
+        );
+        if one.hash != two.hash && whole(&one) && whole(&two) {
+            (one, two)
+        } else {
+            (first, second)
+        }
+    }
+
     /// The fewest faults that still make it fail, and what came of those.
     fn smallest<S, F>(&self, failed: &Run, scenario: &S) -> Option<(Vec<usize>, Run)>
     where
         S: Fn(Sim) -> F,
         F: Future<Output: Outcome>,
     {
-        if self.options.faults.is_some() || failed.faults.is_empty() {
+        if self.options.faults.is_some() || failed.faults.is_empty() || failed.stuck {
             return None;
         }
         let mut last = None;
@@ -208,7 +256,7 @@ impl Check {
                 faults: Some(kept.iter().copied().collect()),
                 ..self.options.clone()
             };
-            let run = run(&options, scenario);
+            let run = self.run_once(&options, scenario);
             let fails = run.failure.is_some();
             if fails {
                 last = Some(run);
@@ -289,7 +337,6 @@ impl Check {
             second.count,
             self.replay(first.seed, self.options.faults.as_ref())
         );
-        let whole = |run: &Run| run.count == run.trace.len() as u64;
         if whole(first) && whole(second) {
             let differ = first
                 .trace
@@ -303,6 +350,15 @@ impl Check {
                     let _ = writeln!(text, "{record}");
                 }
             }
+        } else {
+            let (same, at) = first.checkpoints.same(&second.checkpoints);
+            let step = first.checkpoints.step(&second.checkpoints);
+            let _ = writeln!(
+                text,
+                "\nThey were the same for the first {same} things, until {at:?}, and differed within the next {step}. More of them can be kept: \
+                 {TRACE}={}",
+                first.count.max(second.count)
+            );
         }
         text
     }
@@ -319,6 +375,11 @@ impl Check {
             (None, None) => format!("{SEED}={seed} {}", test_command()),
         }
     }
+}
+
+/// Whether all that happened was kept.
+fn whole(run: &Run) -> bool {
+    run.count == run.trace.len() as u64
 }
 
 /// What runs the test that this thread runs.

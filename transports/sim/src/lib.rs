@@ -41,6 +41,7 @@ mod stage;
 mod swarm;
 mod tally;
 mod trace;
+mod watchdog;
 mod way;
 
 /// The simulated network: [`Memory`](distbus_memory::Memory) behind links. [`Sim`] has one.

@@ -238,7 +238,7 @@ impl Link {
         *lock(&self.next_read) = rate.map(|rate| Condition::pace(rate, bytes, now));
         self.down.room.notify_one();
         let frames = inbox.frames.all().slice(first..);
-        self.down.way.flow.arrive(frames.len() as u64);
+        self.down.way.flow.arrive(frames.iter());
         let at = self.net.at(now);
         for frame in frames {
             let arrived = What::Arrived(Sight::of(&frame.to_frame()));

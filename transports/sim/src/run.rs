@@ -1,5 +1,7 @@
 use crate::hook;
 use crate::node::panic_text;
+use crate::trace::Checkpoints;
+use crate::watchdog::Watchdog;
 use crate::{Fault, FlowStats, Record, Sim};
 use distbus::Outcome;
 use futures_util::FutureExt;
@@ -23,6 +25,9 @@ pub struct Options {
     pub quantum: Duration,
     /// The virtual time after which a scenario that has not ended has failed. Default: a week.
     pub time_limit: Duration,
+    /// The real time after which a run has failed in which no virtual time passes and nothing is recorded any more; ten times as long while anything
+    /// is. Code that then does not even give its thread back ends the process. `None`: it is waited for. Default 30 s.
+    pub patience: Option<Duration>,
 }
 
 impl Options {
@@ -34,6 +39,7 @@ impl Options {
             trace: 1_000,
             quantum: Duration::from_millis(10),
             time_limit: Duration::from_secs(7 * 86_400),
+            patience: Some(Duration::from_secs(30)),
         }
     }
 }
@@ -60,6 +66,9 @@ pub struct Run {
     pub trace: Vec<Record>,
     /// What the network carried.
     pub totals: FlowStats,
+    pub(crate) checkpoints: Checkpoints,
+    /// No time passed any more: to run it again takes as long.
+    pub(crate) stuck: bool,
 }
 
 /// Runs a scenario once, on a runtime of its own: one thread and a paused clock. Never panics for what the scenario does: that is
@@ -85,16 +94,30 @@ where
     S: FnOnce(Sim) -> F,
     F: Future<Output: Outcome>,
 {
+    run_as(options, format!("a run of seed {}", options.seed), scenario)
+}
+
+/// As [`run`]; `whose` run it is, and what replays it, is told when it can only be ended with the process.
+pub(crate) fn run_as<S, F>(options: &Options, whose: String, scenario: S) -> Run
+where
+    S: FnOnce(Sim) -> F,
+    F: Future<Output: Outcome>,
+{
+    let watchdog = Watchdog::start(options.patience, whose);
+    let watching = watchdog.shared();
+    let pausing = watching.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
+        .on_thread_park(move || pausing.pause())
         .build()
         .unwrap_or_else(|error| panic!("no runtime can be built: {error}"));
     let (run, sim) = runtime.block_on(async {
         let sim = Sim::new(options);
+        watching.watch_over(&sim);
         let _hook = hook::watch(&sim);
         let ended = play(&sim, scenario).await;
-        (outcome(&sim, ended.err()), sim)
+        (outcome(&sim, ended.err(), watching.was_stuck()), sim)
     });
     sim.take_apart();
     let _quiet = hook::quiet();
@@ -125,7 +148,7 @@ where
     }
 }
 
-fn outcome(sim: &Sim, failure: Option<String>) -> Run {
+fn outcome(sim: &Sim, failure: Option<String>, stuck: bool) -> Run {
     let (drawn, faults) = {
         let state = sim.state();
         (state.drawn.clone(), state.faults.clone())
@@ -140,6 +163,8 @@ fn outcome(sim: &Sim, failure: Option<String>) -> Run {
         faults,
         trace: sim.trace(),
         totals: sim.network().totals(),
+        checkpoints: sim.network().net.trace.checkpoints(),
+        stuck,
     };
     sim.network().net.trace.seal();
     run

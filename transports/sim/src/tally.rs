@@ -1,4 +1,4 @@
-use distbus_transport::{Reason, Tally};
+use distbus_transport::{FrameRef, Reason, Tally};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What the network did to a frame.
@@ -62,6 +62,7 @@ impl Reason for Injected {
 pub(crate) struct Flow {
     pub(crate) entered: AtomicU64,
     pub(crate) arrived: AtomicU64,
+    pub(crate) damaged: AtomicU64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) injected: Tally<Injected>,
 }
@@ -77,6 +78,8 @@ pub struct FlowStats {
     pub entered: u64,
     /// Frames that came out at the other end, right or wrong.
     pub arrived: u64,
+    /// Of these, frames that this network had changed: the checksum is not the body's.
+    pub damaged: u64,
     /// Frames on their way.
     pub in_flight: u64,
     /// What was done to frames; only what happened.
@@ -88,6 +91,7 @@ impl Flow {
         FlowStats {
             entered: self.entered.load(Relaxed),
             arrived: self.arrived.load(Relaxed),
+            damaged: self.damaged.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             injected: self.injected.nonzero(),
         }
@@ -98,10 +102,15 @@ impl Flow {
         self.in_flight.fetch_add(frames, Relaxed);
     }
 
-    /// So many that were on their way have arrived.
-    pub(crate) fn arrive(&self, frames: u64) {
-        self.in_flight.fetch_sub(frames, Relaxed);
-        self.arrived.fetch_add(frames, Relaxed);
+    /// These were on their way, and have arrived.
+    pub(crate) fn arrive<'a>(&self, frames: impl ExactSizeIterator<Item = FrameRef<'a>>) {
+        self.in_flight.fetch_sub(frames.len() as u64, Relaxed);
+        self.arrived.fetch_add(frames.len() as u64, Relaxed);
+        // Looked at only where something was changed: most networks never do that.
+        if self.injected.get(Injected::Corrupted) + self.injected.get(Injected::Truncated) > 0 {
+            let damaged = frames.filter(|frame| !frame.is_intact()).count();
+            self.damaged.fetch_add(damaged as u64, Relaxed);
+        }
     }
 
     /// So many that were on their way never will.
@@ -141,6 +150,7 @@ impl FlowStats {
         Self {
             entered: self.entered + other.entered,
             arrived: self.arrived + other.arrived,
+            damaged: self.damaged + other.damaged,
             in_flight: self.in_flight + other.in_flight,
             injected,
         }
@@ -150,6 +160,7 @@ impl FlowStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use distbus_transport::Frame;
 
     #[test]
     fn every_reason_is_at_its_index() {
@@ -165,11 +176,15 @@ mod tests {
         flow.injected.add(Injected::Lost, 1);
         flow.injected.add(Injected::Duplicated, 1);
         flow.set_off(5);
-        flow.arrive(2);
+        let frames = [Frame::sealed("t", "1"), Frame::new("t", "2", 0)];
+        flow.arrive(frames.iter().map(Frame::view));
         flow.lose(Injected::Cut, 1);
         let now = flow.stats();
         assert!(now.adds_up(), "{now:?}");
-        assert_eq!((now.arrived, now.lost(), now.in_flight), (2, 2, 2));
+        assert_eq!(
+            (now.arrived, now.lost(), now.in_flight, now.damaged),
+            (2, 2, 2, 0)
+        );
         assert!(now.plus(&now).adds_up());
         flow.entered.fetch_add(1, Relaxed);
         assert!(!flow.stats().adds_up());

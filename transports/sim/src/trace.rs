@@ -91,6 +91,7 @@ pub(crate) struct Trace {
 struct Inner {
     hash: u64,
     count: u64,
+    checkpoints: Checkpoints,
     tail: VecDeque<Record>,
     keep: usize,
     scratch: Vec<u8>,
@@ -104,6 +105,7 @@ impl Trace {
             inner: Mutex::new(Inner {
                 hash: 0,
                 count: 0,
+                checkpoints: Checkpoints::default(),
                 tail: VecDeque::new(),
                 keep,
                 scratch: Vec::new(),
@@ -131,6 +133,8 @@ impl Trace {
         inner.hash = rapidhash_v3(&scratch);
         inner.scratch = scratch;
         inner.count += 1;
+        let (count, hash) = (inner.count, inner.hash);
+        inner.checkpoints.pass(count, at, hash);
         if inner.tail.len() >= inner.keep {
             inner.tail.pop_front();
         }
@@ -153,8 +157,75 @@ impl Trace {
         self.lock().count
     }
 
+    pub(crate) fn checkpoints(&self) -> Checkpoints {
+        self.lock().checkpoints.clone()
+    }
+
     pub(crate) fn tail(&self) -> Vec<Record> {
         self.lock().tail.iter().cloned().collect()
+    }
+}
+
+/// The hash as it was now and then: where two runs parted, though what happened there is no longer kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoints {
+    /// One after so many records.
+    every: u64,
+    hashes: Vec<(Duration, u64)>,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self {
+            every: 1,
+            hashes: Vec::new(),
+        }
+    }
+}
+
+impl Checkpoints {
+    /// When there are as many, every second one is forgotten.
+    const MOST: usize = 4096;
+
+    fn pass(&mut self, count: u64, at: Duration, hash: u64) {
+        if !count.is_multiple_of(self.every) {
+            return;
+        }
+        self.hashes.push((at, hash));
+        if self.hashes.len() >= Self::MOST {
+            let mut number = 0;
+            self.hashes.retain(|_| {
+                number += 1;
+                number % 2 == 0
+            });
+            self.every *= 2;
+        }
+    }
+
+    /// The hash after so many records; none where there is no checkpoint.
+    fn after(&self, count: u64) -> Option<(Duration, u64)> {
+        let number = count / self.every;
+        self.hashes
+            .get(usize::try_from(number).ok()?.checked_sub(1)?)
+            .copied()
+    }
+
+    /// Up to how many records two runs were surely the same, and until when that was.
+    pub(crate) fn same(&self, other: &Self) -> (u64, Duration) {
+        let every = self.every.max(other.every);
+        let mut same = (0, Duration::ZERO);
+        for count in (1..).map(|number| number * every) {
+            match (self.after(count), other.after(count)) {
+                (Some((at, one)), Some((_, two))) if one == two => same = (count, at),
+                _ => break,
+            }
+        }
+        same
+    }
+
+    /// By how many records more they may have differed.
+    pub(crate) fn step(&self, other: &Self) -> u64 {
+        self.every.max(other.every)
     }
 }
 
@@ -341,6 +412,29 @@ mod tests {
         trace.seal();
         trace.record(Duration::ZERO, &Place::Scenario, What::Crashed);
         assert_eq!((trace.count(), trace.hash()), (10, before));
+    }
+
+    #[test]
+    fn checkpoints_say_where_two_runs_parted_however_long_they_are() {
+        let pass = |records: u64, odd: u64| {
+            let mut all = Checkpoints::default();
+            for count in 1..=records {
+                all.pass(
+                    count,
+                    Duration::from_millis(count),
+                    if count < odd { count } else { 2 * count },
+                );
+            }
+            all
+        };
+        let (long, other) = (pass(100_000, u64::MAX), pass(70_000, 54_321));
+        assert!(long.hashes.len() < Checkpoints::MOST && other.hashes.len() < Checkpoints::MOST);
+        let (same, at) = long.same(&other);
+        assert_eq!(other.same(&long), (same, at));
+        assert_eq!(at, Duration::from_millis(same));
+        assert!(same < 54_321 && same + long.step(&other) >= 54_321, "{same}");
+        assert_eq!(pass(10, 4).same(&pass(10, u64::MAX)).0, 3);
+        assert_eq!(pass(10, 1).same(&pass(10, u64::MAX)), (0, Duration::ZERO));
     }
 
     #[test]

@@ -241,6 +241,130 @@ fn what_is_not_the_same_twice_is_found() {
 }
 
 #[test]
+fn the_first_difference_is_found_though_it_is_no_longer_kept() {
+    let runs = Arc::new(AtomicU64::new(0));
+    let text = failure(Check::new(1), move |sim| {
+        let run = runs.fetch_add(1, Relaxed);
+        Box::pin(async move {
+            for number in 0..20_000 {
+                let odd = if number == 12_345 { run } else { 0 };
+                sim.note(format!("thing {number}, {odd}"));
+            }
+        })
+    });
+    // Of the second pair, which was run with everything kept.
+    for part in [
+        "did not do the same twice",
+        "thing 12345, 2\n",
+        "thing 12345, 3\n",
+        "thing 12344, 0\n",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+    assert!(!text.contains("thing 12300,"), "{text}");
+}
+
+#[test]
+fn where_two_runs_parted_is_told_when_they_do_not_differ_again() {
+    let runs = Arc::new(AtomicU64::new(0));
+    let text = failure(Check::new(1), move |sim| {
+        let first = runs.fetch_add(1, Relaxed) == 0;
+        Box::pin(async move {
+            for number in 0..20_000 {
+                tokio::time::sleep(MS).await;
+                sim.note(format!("thing {number}, {}", first && number == 12_345));
+            }
+        })
+    });
+    assert!(
+        text.contains(
+            "They were the same for the first 12344 things, until 12.344s, and differed within the next 8."
+        ),
+        "{text}"
+    );
+}
+
+/// Short, and long for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_node_that_spins_fails_the_seed_though_no_time_passes() {
+    let text = failure(Check::new(3..5).patience(PATIENCE), |sim| {
+        Box::pin(async move {
+            sim.node("spinning", |_| async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
+            sim.advance(SECOND).await;
+        })
+    });
+    for part in [
+        "seed 3 failed after 0ns of virtual time: no virtual time passes: for 2",
+        "DISTBUS_SIM_SEED=3 cargo test",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn what_answers_itself_fails_the_seed_though_more_and_more_happens() {
+    let run = {
+        let mut options = Options::seed(0);
+        options.patience = Some(PATIENCE / 10);
+        run(&options, |sim| async move {
+            sim.broker("hub").ready().await;
+            let client = sim.at("a").connect("hub").await.unwrap();
+            let out = client.clone();
+            client
+                .on("ping", move |number: u64| {
+                    let out = out.clone();
+                    async move { out.emit("ping", &(number + 1)).await.map(drop) }
+                })
+                .await
+                .unwrap();
+            client.emit("ping", &0).await.unwrap();
+            sim.advance(SECOND).await;
+        })
+    };
+    let failure = run.failure.unwrap();
+    assert!(failure.starts_with("no virtual time passes"), "{failure}");
+    assert!(run.count > 100, "{} things", run.count);
+}
+
+#[test]
+fn a_handler_that_blocks_its_thread_ends_the_process_and_says_which_seed() {
+    const CHILD: &str = "DISTBUS_SIM_TEST_BLOCKS";
+    const NAME: &str = "a_handler_that_blocks_its_thread_ends_the_process_and_says_which_seed";
+    if std::env::var_os(CHILD).is_some() {
+        return check_that_blocks();
+    }
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([NAME, "--exact"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(!child.status.success(), "{said}");
+    for part in [
+        &format!("seed 7, replayed by\n    DISTBUS_SIM_SEED=7 cargo test -p distbus-sim {NAME} -- --exact"),
+        "is stuck: code that it runs blocks its thread",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in:\n{said}");
+    }
+}
+
+/// For a minute: should nobody end it, it fails for not having been ended.
+fn check_that_blocks() {
+    Check::new(Seeds::one(7))
+        .patience(PATIENCE / 10)
+        .run(|sim| async move {
+            sim.node("blocking", |_| async { std::thread::sleep(60 * SECOND) });
+            sim.advance(SECOND).await;
+        });
+}
+
+#[test]
 fn a_scenario_that_does_not_end_fails() {
     let text = failure(Check::new(1).time_limit(100 * SECOND), |_| {
         Box::pin(std::future::pending())

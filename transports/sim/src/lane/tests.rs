@@ -40,7 +40,7 @@ impl Bench {
         while let Some(cargo) = self.lane.pop(self.start + by) {
             self.lane.free(cargo.cost(), 1);
             if let Cargo::Frame(frame) = cargo {
-                self.flow.arrive(1);
+                self.flow.arrive(std::iter::once(frame.view()));
                 let number = frame.body().first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
                 numbers.push(number.filter(|_| frame.is_intact()));
             }
