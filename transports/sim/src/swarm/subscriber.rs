@@ -4,6 +4,7 @@ use super::watch::Watch;
 use super::world::World;
 use crate::{Node, SimRng};
 use distbus::{Codec, Error, Event};
+use futures_util::{Stream, StreamExt};
 use rand::RngExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,21 +37,10 @@ async fn subscribe<C: Codec>(node: &Node, session: &Session<C>, world: &Arc<Worl
     marks(node, session, world).await?;
     let who = &session.parts.who;
     let all = Watch::new(world, format!("the stream of {who}"), session.parts.hub, None);
-    let mut stream = client.subscribe::<Load>("t.*").await?;
+    let stream = client.subscribe::<Load>("t.*").await?;
     all.live();
     let _ = session.parts.all.set(all.clone());
-    let quiet = world.quiet.clone();
-    node.spawn(async move {
-        loop {
-            let next = tokio::select! {
-                biased;
-                () = quiet.cancelled() => return,
-                next = stream.next() => next,
-            };
-            let Some(load) = next else { return };
-            all.see(load.0);
-        }
-    });
+    follow(node, world, stream, move |load| all.see(load.0));
     let turns = async {
         loop {
             turn(node, session, world, &mut rng).await?;
@@ -97,8 +87,19 @@ async fn marks<C: Codec>(node: &Node, session: &Session<C>, world: &Arc<World>) 
             async move { noted }
         })
         .await?;
-    let mut stream = client.subscribe::<u64>("mark.+").await?;
-    let (note, quiet) = (mark(streamed), world.quiet.clone());
+    let (stream, note) = (client.subscribe::<u64>("mark.+").await?, mark(streamed));
+    follow(node, world, stream, move |number| note(*number));
+    Ok(())
+}
+
+/// Shows each event of a stream to `see`, and drops the stream when everybody is to take everything off.
+fn follow<E: Send>(
+    node: &Node,
+    world: &World,
+    mut stream: impl Stream<Item = E> + Unpin + Send + 'static,
+    see: impl Fn(E) + Send + 'static,
+) {
+    let quiet = world.quiet.clone();
     node.spawn(async move {
         loop {
             let next = tokio::select! {
@@ -106,11 +107,10 @@ async fn marks<C: Codec>(node: &Node, session: &Session<C>, world: &Arc<World>) 
                 () = quiet.cancelled() => return,
                 next = stream.next() => next,
             };
-            let Some(number) = next else { return };
-            note(*number);
+            let Some(event) = next else { return };
+            see(event);
         }
     });
-    Ok(())
 }
 
 /// One subscription more, for a while.
