@@ -13,7 +13,7 @@ pub(crate) struct Place {
     pub(crate) body: Range<usize>,
 }
 
-/// Some frames of a [`Batch`] that follow each other: what a link sends.
+/// Some frames of a [`Batch`](crate::Batch) that follow each other: what a link sends.
 #[derive(Clone, Copy)]
 pub struct Frames<'a> {
     blocks: &'a [Bytes],
@@ -125,7 +125,7 @@ impl fmt::Debug for Place {
     }
 }
 
-/// One frame of a [`Batch`], to be looked at; [`to_frame`](Self::to_frame) keeps it.
+/// One frame of a [`Batch`](crate::Batch), to be looked at; [`to_frame`](Self::to_frame) keeps it.
 #[derive(Clone, Copy)]
 pub struct FrameRef<'a> {
     topic: &'a [u8],
