@@ -98,12 +98,12 @@ impl Batch {
         self.places.push(place);
     }
 
-    /// Adds frames that lie in one buffer. Copies nothing.
+    /// Adds frames that lie in one buffer. Copies nothing, and keeps the buffer only when there are any.
     ///
     /// # Panics
     /// When a frame is said to lie outside of `block`.
     pub fn carve(&mut self, block: Bytes, frames: impl IntoIterator<Item = FrameAt>) {
-        let len = block.len();
+        let (len, before) = (block.len(), self.len());
         let block = self.block(block);
         let within = |range: &Range<usize>| range.start <= range.end && range.end <= len;
         self.places.extend(frames.into_iter().map(|at| {
@@ -119,6 +119,9 @@ impl Batch {
                 body: at.body,
             }
         }));
+        if self.len() == before {
+            self.blocks.pop();
+        }
     }
 
     /// Moves all frames of `other` behind those that are here, and leaves it empty.
@@ -333,6 +336,8 @@ mod tests {
         batch.clear();
         drop(frame);
         assert!(block.is_unique());
+        batch.carve(block.clone(), []);
+        assert!(block.is_unique(), "nothing was taken from it");
         batch.carve(block, [at(0..5, 5..9)]);
         let buffers: Vec<_> = batch.reclaim().map(|buffer| buffer.len()).collect();
         assert_eq!((buffers, batch.is_empty()), (vec![9], true));
