@@ -225,3 +225,50 @@ impl End {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::stream::Stream;
+    use crate::proto::put_event;
+    use distbus_transport::SlowConsumer;
+    use std::future::poll_fn;
+    use std::time::Duration;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    async fn pair() -> (EventReader, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (read, write) = Stream::tcp(listener.accept().await.unwrap().0).unwrap().split();
+        let policy = SlowConsumer::DropNewest;
+        let outlet = Outlet::new(Some(write), Arc::default(), 1 << 20, policy, Arc::default());
+        let rules = event_rules(255, 1 << 20);
+        let reader = EventReader::new(read, Arc::new(outlet), rules, BytesMut::new());
+        (reader, peer)
+    }
+
+    #[tokio::test]
+    async fn half_an_event_keeps_no_buffer() {
+        let (mut reader, mut peer) = pair().await;
+        let (mut scratch, mut frames, counters) = (Scratch::default(), Batch::new(), Counters::default());
+        let mut wire = Vec::new();
+        put_event(&mut wire, b"lab.temp", &[7; 12_000], 0);
+        for piece in wire.chunks(500) {
+            assert!(frames.is_empty());
+            peer.write_all(piece).await.unwrap();
+            let reading = poll_fn(|cx| {
+                reader
+                    .poll_events(cx, &mut scratch, &mut frames, &counters)
+                    .map(|read| assert!(read.is_ok()))
+            });
+            timeout(Duration::from_secs(30), reading)
+                .await
+                .expect("it was sent");
+            let free = scratch.buffer.try_reclaim(BUFFER);
+            assert_eq!(free, frames.is_empty(), "a frame alone holds on to the buffer");
+        }
+        assert_eq!(frames.get(0).unwrap().body(), [7; 12_000]);
+    }
+}
