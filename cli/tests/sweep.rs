@@ -146,7 +146,7 @@ async fn in_process() {
     ended.succeeded();
     let report = json(&ended.out);
     let rows = report["rows"].as_array().expect("rows");
-    assert_eq!(rows.len(), 7, "{report}");
+    assert_eq!(rows.len(), 9, "{report}");
     for row in rows {
         let ns = |name: &str| row[name].as_f64().expect("nanoseconds");
         assert!(
