@@ -110,6 +110,12 @@ impl Codec for MessagePack {
     }
 
     fn decode_bytes<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, CodecError> {
+        // Short ones first, without the reader of tokens: most are.
+        if let [0xc4, len, bytes @ ..] = payload
+            && bytes.len() == usize::from(*len)
+        {
+            return Ok(Cow::Borrowed(bytes));
+        }
         let mut rest = payload;
         match token::next(&mut rest) {
             Some(Token::Bin(bytes)) if rest.is_empty() => Ok(Cow::Borrowed(bytes)),

@@ -1,5 +1,5 @@
 use super::forward::Forwards;
-use super::relay::Relay;
+use super::relay::{LastTopic, Relay};
 use super::stats::Relayed;
 use super::{Broker, Ended, Handle};
 use crate::codec::Codec;
@@ -145,7 +145,7 @@ impl<C: Codec> BrokerBuilder<C> {
             forwards: Arc::clone(&forwards),
             counts: Arc::clone(&counts),
             buffers: Buffers::default(),
-            last_topic: Vec::new(),
+            last_topic: LastTopic::default(),
         };
         let (commands, orders) = mpsc::channel(16);
         let ended = Arc::new(SetOnce::new());

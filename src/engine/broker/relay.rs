@@ -41,7 +41,14 @@ pub(crate) struct Relay<C> {
     pub(crate) counts: Arc<Relayed>,
     pub(crate) buffers: Buffers,
     /// The last topic that may be relayed: the next event is often of the same.
-    pub(crate) last_topic: Vec<u8>,
+    pub(crate) last_topic: LastTopic,
+}
+
+/// A topic that was found good.
+#[derive(Default)]
+pub(crate) struct LastTopic {
+    topic: Vec<u8>,
+    is_probe: bool,
 }
 
 /// When closing, nothing new for this long means that all is in.
@@ -89,9 +96,13 @@ impl<C: Codec> Relay<C> {
             return Ok(());
         }
         self.counts.received.fetch_add(frames.len() as u64, Relaxed);
-        let (codec, limits, topic) = (&self.codec, &self.limits, &mut self.last_topic);
-        frames.retain(|frame| match Self::fault(codec, limits, topic, frame) {
-            None => true,
+        let (codec, limits, last) = (&self.codec, &self.limits, &mut self.last_topic);
+        let mut probes = 0;
+        frames.retain(|frame| match Self::fault(codec, limits, last, frame) {
+            None => {
+                probes += u64::from(last.is_probe);
+                true
+            }
             Some(reason) => {
                 reject(&self.counts.rejected, reason, frame.topic());
                 false
@@ -99,9 +110,9 @@ impl<C: Codec> Relay<C> {
         });
         if self.strict {
             self.keep_readable(frames);
+            probes = frames.iter().filter(|frame| is_probe(frame.topic())).count() as u64;
         }
         self.outbound.publish(frames.all()).await?;
-        let probes = frames.iter().filter(|frame| is_probe(frame.topic())).count() as u64;
         self.counts.probes.fetch_add(probes, Relaxed);
         self.counts
             .relayed
@@ -111,12 +122,12 @@ impl<C: Codec> Relay<C> {
     }
 
     /// Why a frame must not be relayed. A topic that has just been looked at is not looked at again.
-    fn fault(codec: &C, limits: &Limits, last_topic: &mut Vec<u8>, frame: FrameRef<'_>) -> Option<Reject> {
+    fn fault(codec: &C, limits: &Limits, last: &mut LastTopic, frame: FrameRef<'_>) -> Option<Reject> {
         let (topic, body) = (frame.topic(), frame.body());
         if !frame.is_intact() {
             return Some(Reject::Checksum);
         }
-        if topic[..] != last_topic[..] {
+        if *topic != last.topic[..] {
             if std::str::from_utf8(topic).is_err() {
                 return Some(Reject::NotUtf8);
             } else if topic.starts_with(RESERVED_PREFIX.as_bytes()) {
@@ -124,8 +135,9 @@ impl<C: Codec> Relay<C> {
             } else if topic.len() > limits.topic_bytes {
                 return Some(Reject::TooLarge);
             }
-            last_topic.clear();
-            last_topic.extend_from_slice(topic);
+            last.topic.clear();
+            last.topic.extend_from_slice(topic);
+            last.is_probe = is_probe(topic);
         }
         if body.len() > limits.event_bytes {
             Some(Reject::TooLarge)
