@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 /// Simulate whole programs under faults, each drawn from a seed, and see that the engine keeps its promises
 ///
-/// A seed is a broker, publishers and subscribers, with limits, crashes, partitions and bad links, in virtual time. It fails when an event arrives
+/// A seed is brokers, publishers, subscribers and bridges, with limits, crashes, partitions and bad links, in virtual time. It fails when an event arrives
 /// wrongly, twice or out of order, when counts do not add up, or when all is not well again after the faults. One seed in twenty is run twice and
 /// must do the same.
 ///
