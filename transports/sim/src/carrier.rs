@@ -16,7 +16,7 @@ pub(crate) async fn up(link: Arc<Link>, outbound: Box<dyn ClientOutbound>, count
         link,
         outbound,
         counters,
-        frames: Vec::new(),
+        frames: Batch::new(),
         lost: false,
     };
     let over = carrier.link.over.clone();
@@ -40,7 +40,7 @@ struct Up {
     outbound: Box<dyn ClientOutbound>,
     counters: Arc<Counters>,
     /// Those that have arrived and are not with the broker.
-    frames: Vec<Frame>,
+    frames: Batch,
     /// The connection below is over: whatever else arrives is lost.
     lost: bool,
 }
@@ -104,11 +104,10 @@ impl Up {
         while !self.frames.is_empty() && !self.lost {
             let link = self.link.clone();
             let before = self.counters.delivered.load(Relaxed);
-            let batch = Batch::from(&self.frames[..]);
             let pushed = tokio::select! {
                 biased;
                 () = link.over.cancelled() => Err(TransportError::Closed),
-                pushed = self.outbound.push(batch.all()) => pushed,
+                pushed = self.outbound.push(self.frames.all()) => pushed,
             };
             let error = match pushed {
                 Ok(()) => {
@@ -133,18 +132,20 @@ impl Up {
     fn arrived(&mut self, count: usize) {
         let (net, side) = (&self.link.net, &self.link.up);
         let mut bytes = 0;
-        side.way.flow.arrive(self.frames[..count].iter().map(Frame::view));
-        for frame in self.frames.drain(..count) {
+        let there = self.frames.all().slice(..count);
+        side.way.flow.arrive(there.iter());
+        for frame in there {
             bytes += frame.cost();
-            net.record(&side.way.place, What::Arrived(Sight::of(&frame)));
+            net.record(&side.way.place, What::Arrived(Sight::of(&frame.to_frame())));
         }
+        self.frames.skip(count);
         side.free(bytes, count);
     }
 
     /// The first is above a limit of the broker's that the client does not know.
     fn refused(&mut self) {
         let (net, side) = (&self.link.net, &self.link.up);
-        for frame in self.frames.drain(..self.frames.len().min(1)) {
+        for frame in self.frames.take(1) {
             side.way.flow.lose(Injected::Refused, 1);
             net.record(
                 &side.way.place,
@@ -162,9 +163,9 @@ impl Up {
     /// What could not be handed over.
     fn cut(&mut self) {
         let side = &self.link.up;
-        side.count_cut(&self.link.net, &self.frames);
-        let count = self.frames.len();
-        side.free(self.frames.drain(..).map(|frame| frame.cost()).sum(), count);
+        let frames = self.frames.drain();
+        side.count_cut(&self.link.net, &frames);
+        side.free(frames.iter().map(Frame::cost).sum(), frames.len());
     }
 }
 
