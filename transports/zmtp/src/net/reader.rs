@@ -161,9 +161,7 @@ impl EventReader {
         }
         let block = self.decoder.take(&mut kept);
         self.kept = kept;
-        if !scratch.places.is_empty() {
-            frames.carve(block, scratch.places.drain(..));
-        }
+        frames.carve(block, scratch.places.drain(..));
     }
 
     fn decode(
