@@ -1,6 +1,6 @@
 //! What one emission on a local bus costs, beside `tokio::sync::broadcast`, which hands a value to several receivers and does nothing else.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use distbus::LocalBus;
 use futures_util::FutureExt;
 use std::hint::black_box;
@@ -29,6 +29,19 @@ fn with_sync_handlers(count: usize) -> LocalBus {
     bus
 }
 
+/// Awaits one after the other in one task, as programs do.
+fn in_a_loop(b: &mut Bencher<'_>, runtime: &Runtime, mut each: impl AsyncFnMut()) {
+    b.iter_custom(|rounds| {
+        runtime.block_on(async {
+            let start = Instant::now();
+            for _ in 0..rounds {
+                each().await;
+            }
+            start.elapsed()
+        })
+    });
+}
+
 fn one_emission(c: &mut Criterion) {
     let runtime = runtime();
     let mut group = c.benchmark_group("emit");
@@ -43,19 +56,12 @@ fn one_emission(c: &mut Criterion) {
                 .iter(|| bus.emit(black_box("lab.temp"), black_box(7_u64)));
         });
     }
-    // In the very loop that a broadcast is awaited in, below.
+    // In the very loop that a broadcast is awaited in, too.
     let bus = with_sync_handlers(1);
     group.bench_function("1 sync handler, in a loop", |b| {
-        b.iter_custom(|rounds| {
-            runtime.block_on(async {
-                let start = Instant::now();
-                for _ in 0..rounds {
-                    bus.emit(black_box("lab.temp"), black_box(7_u64))
-                        .await
-                        .expect("the bus is open");
-                }
-                start.elapsed()
-            })
+        in_a_loop(b, &runtime, async || {
+            let emitted = bus.emit(black_box("lab.temp"), black_box(7_u64)).await;
+            emitted.expect("the bus is open");
         });
     });
     let bus = with_sync_handlers(1);
@@ -94,17 +100,10 @@ fn one_emission(c: &mut Criterion) {
     let bus = LocalBus::new();
     let mut stream = bus.entry("a").subscribe::<u64>("lab.temp").expect("a topic");
     group.bench_function("1 stream, and read", |b| {
-        b.iter_custom(|rounds| {
-            runtime.block_on(async {
-                let start = Instant::now();
-                for _ in 0..rounds {
-                    bus.emit(black_box("lab.temp"), black_box(7_u64))
-                        .await
-                        .expect("the bus is open");
-                    black_box(stream.next().await);
-                }
-                start.elapsed()
-            })
+        in_a_loop(b, &runtime, async || {
+            let emitted = bus.emit(black_box("lab.temp"), black_box(7_u64)).await;
+            emitted.expect("the bus is open");
+            black_box(stream.next().await);
         });
     });
     group.finish();
@@ -117,18 +116,12 @@ fn broadcast(c: &mut Criterion) {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .sample_size(30);
-    // Awaited, in the loop that an emission is awaited in above.
+    // Awaited, in the loop that an emission is awaited in.
     let (sender, mut receiver) = tokio::sync::broadcast::channel::<u64>(64);
     group.bench_function("1 receiver, awaited", |b| {
-        b.iter_custom(|rounds| {
-            runtime.block_on(async {
-                let start = Instant::now();
-                for _ in 0..rounds {
-                    sender.send(black_box(7)).expect("a receiver");
-                    black_box(receiver.recv().await.expect("a value"));
-                }
-                start.elapsed()
-            })
+        in_a_loop(b, &runtime, async || {
+            sender.send(black_box(7)).expect("a receiver");
+            black_box(receiver.recv().await.expect("a value"));
         });
     });
     for count in [1, 8] {
