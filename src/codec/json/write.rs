@@ -11,13 +11,13 @@ use bytes::{BufMut, BytesMut};
 const FIXED: usize = 192;
 
 pub(super) fn event(event: &Envelope<'_>, body: &mut BytesMut) {
-    let data_len = event.data.map_or(0, digits::text_len);
-    body.reserve(FIXED + event.topic.len() + data_len);
+    let data = event.data.map_or(0, digits::room);
+    body.reserve(FIXED + event.topic.len() + data);
     body.extend_from_slice(br#"{"type":"#);
     string(event.topic, body);
     body.extend_from_slice(br#","data":"#);
     match event.data {
-        Some(data) => digits::write(data, data_len, body),
+        Some(data) => digits::write(data, body),
         None => body.extend_from_slice(b"null"),
     }
     body.extend_from_slice(br#","dtype":"#);
