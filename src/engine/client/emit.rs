@@ -1,5 +1,5 @@
 use super::Client;
-use super::outbox::{Draft, Refused};
+use super::outbox::Draft;
 use crate::codec::{Codec, PayloadKind};
 use crate::engine::error::Error;
 use crate::engine::event::Event;
@@ -7,9 +7,11 @@ use crate::engine::payload;
 use crate::engine::topic::check_emit;
 use crate::{EventId, Timestamp};
 use distbus_transport::TransportError;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 thread_local! {
@@ -17,8 +19,13 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A scratch buffer above this size is given back.
-const SCRATCH_KEPT: usize = 1 << 20;
+fn keep_scratch(payload: Vec<u8>) {
+    // A larger one is given back.
+    const KEPT: usize = 1 << 20;
+    if payload.capacity() <= KEPT {
+        SCRATCH.set(payload);
+    }
+}
 
 /// Emitting.
 impl<C: Codec> Client<C> {
@@ -46,8 +53,14 @@ impl<C: Codec> Client<C> {
     /// # Errors
     /// [`Error::Topic`] for a topic that is empty, reserved or a pattern; [`Error::Codec`] for a value that cannot be written;
     /// [`Error::Transport`] for one that is too large; [`Error::Closed`].
-    pub async fn emit<T: Serialize + ?Sized>(&self, topic: &str, value: &T) -> Result<EventId, Error> {
-        self.emit_value(topic, value, None).await
+    // Not an `async fn`, as nothing on its way is: each would hand the result on through its own state, and a processor waits where what was
+    // just written in words is read in pairs of them.
+    pub fn emit<'a, T: Serialize + ?Sized>(
+        &'a self,
+        topic: &'a str,
+        value: &T,
+    ) -> impl Future<Output = Result<EventId, Error>> + Send + use<'a, T, C> {
+        self.emit_value(topic, value, None)
     }
 
     /// As [`emit`](Client::emit), under an id of yours. Such events are outside the sequence in which gaps are looked for, unless the id is of a
@@ -55,47 +68,67 @@ impl<C: Codec> Client<C> {
     ///
     /// # Errors
     /// As [`emit`](Client::emit).
-    pub async fn emit_with_id<T: Serialize + ?Sized>(
-        &self,
-        topic: &str,
+    pub fn emit_with_id<'a, T: Serialize + ?Sized, I: Into<EventId>>(
+        &'a self,
+        topic: &'a str,
         value: &T,
-        id: impl Into<EventId>,
-    ) -> Result<EventId, Error> {
-        let identity = Some((id.into(), self.core().host.now()));
-        self.emit_value(topic, value, identity).await
+        id: I,
+    ) -> impl Future<Output = Result<EventId, Error>> + Send + use<'a, T, I, C> {
+        let identity = (id.into(), self.core().host.now());
+        self.emit_value(topic, value, Some(identity))
     }
 
-    fn emit_value<T: Serialize + ?Sized>(
-        &self,
-        topic: &str,
+    fn emit_value<'a, T: Serialize + ?Sized>(
+        &'a self,
+        topic: &'a str,
         value: &T,
-        identity: Option<(EventId, Timestamp)>,
-    ) -> impl Future<Output = Result<EventId, Error>> + Send {
+        mut identity: Option<(EventId, Timestamp)>,
+    ) -> impl Future<Output = Result<EventId, Error>> + Send + use<'a, T, C> {
         // Written at once: the future holds bytes, and is `Send` whatever `T` is.
         let mut payload = SCRATCH.take();
         payload.clear();
         let kind = self
             .check(topic)
-            .and_then(|()| payload::encode(&self.core().codec, value, &mut payload).map_err(Error::from))
-            .map_err(Box::new);
-        async move {
-            let draft = Draft {
-                topic,
-                data: Some(&payload),
-                kind: kind.map_err(|error| *error)?,
-                identity,
-            };
-            let (outbox, largest) = (&self.core().outbox, self.core().limits.event_bytes);
-            let done = match outbox.try_emit(&draft, largest) {
-                Ok(id) => Ok(id),
-                Err(Refused::For(error)) => Err(*error),
-                Err(Refused::Full) => outbox.emit(&draft, largest).await,
-            };
-            if payload.capacity() <= SCRATCH_KEPT {
-                SCRATCH.set(payload);
+            .and_then(|()| payload::encode(&self.core().codec, value, &mut payload).map_err(Error::from));
+        let mut kind = Some(kind.map_err(Box::new));
+        let mut waiting: Option<BoxFuture<'a, Result<EventId, Error>>> = None;
+        poll_fn(move |cx| {
+            if let Some(kind) = kind.take() {
+                let kind = match kind {
+                    Ok(kind) => kind,
+                    Err(error) => return Poll::Ready(Err(*error)),
+                };
+                let (outbox, largest) = (&self.core().outbox, self.core().limits.event_bytes);
+                let draft = Draft {
+                    topic,
+                    data: Some(&payload),
+                    kind,
+                    identity: identity.as_ref(),
+                };
+                let done = outbox.try_emit(&draft, largest);
+                if done.is_ready() {
+                    keep_scratch(std::mem::take(&mut payload));
+                    return done;
+                }
+                let (payload, identity) = (std::mem::take(&mut payload), identity.take());
+                waiting = Some(Box::pin(async move {
+                    let draft = Draft {
+                        topic,
+                        data: Some(&payload),
+                        kind,
+                        identity: identity.as_ref(),
+                    };
+                    let done = outbox.emit(&draft, largest).await;
+                    keep_scratch(payload);
+                    done
+                }));
             }
-            done
-        }
+            match &mut waiting {
+                Some(waiting) => waiting.as_mut().poll(cx),
+                // Polled after it was ready.
+                None => Poll::Pending,
+            }
+        })
     }
 
     /// Sends an event without data. To reach every kind of peer, send `&()` instead: older ones refuse an event without data where a handler
@@ -115,8 +148,9 @@ impl<C: Codec> Client<C> {
     pub async fn emit_event(&self, event: &Event) -> Result<EventId, Error> {
         self.check(event.topic())?;
         let (data, kind) = event.payload_in(&*self.core().shared_codec)?;
-        let identity = Some((event.id().clone(), event.timestamp()));
-        self.send(event.topic(), data.as_deref(), kind, identity).await
+        let identity = (event.id().clone(), event.timestamp());
+        self.send(event.topic(), data.as_deref(), kind, Some(&identity))
+            .await
     }
 
     fn check(&self, topic: &str) -> Result<(), Error> {
@@ -138,7 +172,7 @@ impl<C: Codec> Client<C> {
         topic: &str,
         data: Option<&[u8]>,
         kind: PayloadKind,
-        identity: Option<(EventId, Timestamp)>,
+        identity: Option<&(EventId, Timestamp)>,
     ) -> Result<EventId, Error> {
         let (outbox, largest) = (&self.core().outbox, self.core().limits.event_bytes);
         let draft = Draft {

@@ -7,6 +7,7 @@ use crate::{EventId, Timestamp};
 use bytes::Bytes;
 use distbus_transport::{Frame, TransportError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use tokio::sync::{Notify, oneshot};
 
 /// What goes to the broker: written by everybody who emits, emptied by the one task that owns the outbound half.
@@ -51,14 +52,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) data: Option<&'a [u8]>,
     pub(crate) kind: PayloadKind,
     /// `None`: the next of this publisher, and now.
-    pub(crate) identity: Option<(EventId, Timestamp)>,
-}
-
-/// Why an event was not queued. Small, since it is moved about for every one that is.
-pub(crate) enum Refused {
-    /// There is no room just now.
-    Full,
-    For(Box<Error>),
+    pub(crate) identity: Option<&'a (EventId, Timestamp)>,
 }
 
 /// What [`Outbox::wait`] brings.
@@ -103,26 +97,25 @@ impl<C: Codec> Outbox<C> {
             tokio::pin!(space);
             space.as_mut().enable();
             match self.try_emit(draft, largest) {
-                Ok(id) => return Ok(id),
-                Err(Refused::For(error)) => return Err(*error),
-                Err(Refused::Full) => space.await,
+                Poll::Ready(done) => return done,
+                Poll::Pending => space.await,
             }
         }
     }
 
-    /// As [`emit`](Self::emit), but does not wait.
-    pub(crate) fn try_emit(&self, draft: &Draft<'_>, largest: usize) -> Result<EventId, Refused> {
+    /// As [`emit`](Self::emit), but pending where that waits for room; nobody is woken then.
+    pub(crate) fn try_emit(&self, draft: &Draft<'_>, largest: usize) -> Poll<Result<EventId, Error>> {
         let mut state = self.lock();
         if state.closed {
-            return Err(Refused::For(Error::Closed.into()));
+            return Poll::Ready(Err(Error::Closed));
         }
         if state.bundle.cost() >= Self::HIGH_WATER {
-            return Err(Refused::Full);
+            return Poll::Pending;
         }
         let state = &mut *state;
         let idle = state.is_idle();
         let own;
-        let (name, id, timestamp, slot) = match &draft.identity {
+        let (name, id, timestamp, slot) = match draft.identity {
             Some((id, timestamp)) => {
                 own = Bytes::copy_from_slice(draft.topic.as_bytes());
                 (&own, id.clone(), *timestamp, 0)
@@ -154,14 +147,14 @@ impl<C: Codec> Outbox<C> {
                 size,
                 limit: largest,
             };
-            return Err(Refused::For(Error::from(error).into()));
+            return Poll::Ready(Err(error.into()));
         }
         state.bundle.seal(name);
         state.emitted += 1;
         if idle {
             self.work.notify_one();
         }
-        Ok(id)
+        Poll::Ready(Ok(id))
     }
 
     /// Queues a probe, without waiting: there are few.
