@@ -29,10 +29,26 @@ pub(crate) enum WriteHalf {
     Unix(unix::OwnedWriteHalf),
 }
 
+/// Within one machine, takes the congestion control that every Linux has and that sends as soon as it may.
+///
+/// There is no network to be fair to, and one that paces, such as BBR, has a timer between two processes: measured on two cores, a tenth of the
+/// events a second and of everybody's processor time. A system that does not let us keeps what it had.
+#[cfg(target_os = "linux")]
+fn unpace(stream: &TcpStream) {
+    let ends = stream.local_addr().ok().zip(stream.peer_addr().ok());
+    if ends.is_some_and(|(here, there)| here.ip() == there.ip())
+        && let Err(error) = socket2::SockRef::from(stream).set_tcp_congestion(b"reno")
+    {
+        tracing::debug!(%error, "the system's congestion control is left as it is");
+    }
+}
+
 impl Stream {
     /// A TCP stream that sends what it is given at once.
     pub(crate) fn tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        #[cfg(target_os = "linux")]
+        unpace(&stream);
         Ok(Self::Tcp(stream))
     }
 
