@@ -48,6 +48,17 @@ enum Role {
     Local(local::Args),
 }
 
+impl Args {
+    /// Whether the work is best done by one thread.
+    pub(crate) fn one_thread(&self) -> bool {
+        match &self.role {
+            Some(Role::Sub(args)) => args.one_thread(),
+            Some(Role::Pub(args)) => args.one_thread(),
+            Some(Role::Local(_)) | None => false,
+        }
+    }
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   distbus bench                                            all cases, three runs each

@@ -16,6 +16,14 @@ pub(crate) struct Args {
     work: Work,
 }
 
+impl Args {
+    /// Where three processes share few processors, waking a second thread takes longer than it saves. With a rate, the client must go on while
+    /// the publisher sleeps. A client of another system has threads as it likes.
+    pub(super) fn one_thread(&self) -> bool {
+        self.work.system == System::Distbus && self.work.rate.is_none()
+    }
+}
+
 /// Where the events of a benchmark go.
 pub(super) trait Outlet {
     async fn bytes(&self, bytes: &BytesMut) -> Result<(), Failure>;

@@ -19,6 +19,13 @@ pub(crate) struct Args {
     work: Work,
 }
 
+impl Args {
+    /// One handler has nothing to hand to a second thread. A client of another system has threads as it likes.
+    pub(super) fn one_thread(&self) -> bool {
+        self.work.system == System::Distbus
+    }
+}
+
 pub(crate) async fn run(Args { work }: Args) -> Result<(), Failure> {
     let (carrier, connection) = (work.transport, &work.connection);
     match (work.system, connection.codec) {
