@@ -1,18 +1,20 @@
 mod digits;
 mod dtype;
-mod finite;
+mod key;
 mod read;
 mod scan;
+mod text;
 mod uuid;
+mod value;
 mod write;
 
 use super::{Codec, CodecError, Envelope, Opened};
 use bytes::BytesMut;
-use finite::Finite;
 use serde::Serialize;
 use serde::de::DeserializeSeed;
 use std::any::type_name;
 use std::borrow::Cow;
+use value::Reason;
 
 /// JSON, as Python's `aiodistbus` speaks it. The default.
 ///
@@ -71,14 +73,12 @@ impl Codec for Json {
     }
 
     fn encode<T: Serialize + ?Sized>(&self, value: &T, payload: &mut Vec<u8>) -> Result<(), CodecError> {
-        let mut serializer = serde_json::Serializer::new(payload);
-        value.serialize(Finite(&mut serializer)).map_err(|error| {
-            let reason = error.to_string();
-            if reason == finite::MESSAGE {
-                CodecError::NotFinite { codec: NAME }
-            } else {
-                CodecError::Encode { codec: NAME, reason }
-            }
+        value::write(value, payload).map_err(|error| match error.reason() {
+            Reason::NotFinite => CodecError::NotFinite { codec: NAME },
+            other => CodecError::Encode {
+                codec: NAME,
+                reason: other.to_string(),
+            },
         })
     }
 

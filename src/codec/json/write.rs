@@ -1,11 +1,12 @@
 //! The body of an event, without the formatting machinery: this is on the path of every event.
 
+use super::text::string;
 use super::{digits, dtype, uuid};
 use crate::Timestamp;
 use crate::codec::Envelope;
 use ::uuid::Uuid;
 use ::uuid::fmt::Hyphenated;
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 /// More than all that is neither topic nor payload, unless the id is not a UUID.
 const FIXED: usize = 192;
@@ -47,20 +48,4 @@ fn tail(id: Uuid, timestamp: Timestamp) -> [u8; TAIL.len()] {
     }
     text[TIME..TIME + Timestamp::TEXT_LEN].copy_from_slice(&timestamp.to_text());
     text
-}
-
-fn string(text: &str, body: &mut BytesMut) {
-    // Without an early exit the compiler makes vector code of it.
-    let plain = text
-        .bytes()
-        .fold(true, |plain, b| plain & (b >= 0x20) & (b != b'"') & (b != b'\\'));
-    if plain {
-        body.reserve(text.len() + 2);
-        body.put_u8(b'"');
-        body.extend_from_slice(text.as_bytes());
-        body.put_u8(b'"');
-    } else {
-        // Neither a string nor this writer can fail.
-        let _ = serde_json::to_writer(body.writer(), text);
-    }
 }
