@@ -106,7 +106,7 @@ impl<C: Codec> Core<C> {
         ];
         Arc::new(Self {
             shared_codec: Arc::new(codec.clone()),
-            outbox: Outbox::new(codec.clone(), Arc::clone(&host)),
+            outbox: Outbox::new(codec.clone(), Arc::clone(&host), limits.event_bytes),
             codec,
             host,
             endpoint,

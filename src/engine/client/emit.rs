@@ -1,11 +1,11 @@
 use super::Client;
-use super::outbox::Draft;
+use super::outbox::Identity;
+use crate::EventId;
 use crate::codec::{Codec, PayloadKind};
 use crate::engine::error::Error;
 use crate::engine::event::Event;
 use crate::engine::payload;
 use crate::engine::topic::check_emit;
-use crate::{EventId, Timestamp};
 use distbus_transport::TransportError;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
@@ -82,7 +82,7 @@ impl<C: Codec> Client<C> {
         &'a self,
         topic: &'a str,
         value: &T,
-        mut identity: Option<(EventId, Timestamp)>,
+        mut identity: Option<Identity>,
     ) -> impl Future<Output = Result<EventId, Error>> + Send + use<'a, T, C> {
         // Written at once: the future holds bytes, and is `Send` whatever `T` is.
         let mut payload = SCRATCH.take();
@@ -98,27 +98,16 @@ impl<C: Codec> Client<C> {
                     Ok(kind) => kind,
                     Err(error) => return Poll::Ready(Err(*error)),
                 };
-                let (outbox, largest) = (&self.core().outbox, self.core().limits.event_bytes);
-                let draft = Draft {
-                    topic,
-                    data: Some(&payload),
-                    kind,
-                    identity: identity.as_ref(),
-                };
-                let done = outbox.try_emit(&draft, largest);
+                let outbox = &self.core().outbox;
+                let done = outbox.try_emit(topic, Some(&payload), kind, identity.as_ref());
                 if done.is_ready() {
                     keep_scratch(std::mem::take(&mut payload));
                     return done;
                 }
                 let (payload, identity) = (std::mem::take(&mut payload), identity.take());
                 waiting = Some(Box::pin(async move {
-                    let draft = Draft {
-                        topic,
-                        data: Some(&payload),
-                        kind,
-                        identity: identity.as_ref(),
-                    };
-                    let done = outbox.emit(&draft, largest).await;
+                    let identity = identity.as_ref();
+                    let done = outbox.emit(topic, Some(&payload), kind, identity).await;
                     keep_scratch(payload);
                     done
                 }));
@@ -138,7 +127,8 @@ impl<C: Codec> Client<C> {
     /// As [`emit`](Client::emit).
     pub async fn emit_empty(&self, topic: &str) -> Result<EventId, Error> {
         self.check(topic)?;
-        self.send(topic, None, PayloadKind::Unknown, None).await
+        let outbox = &self.core().outbox;
+        outbox.emit(topic, None, PayloadKind::Unknown, None).await
     }
 
     /// Passes an event on, with its id and time. It is written anew only when it came in another codec.
@@ -149,7 +139,9 @@ impl<C: Codec> Client<C> {
         self.check(event.topic())?;
         let (data, kind) = event.payload_in(&*self.core().shared_codec)?;
         let identity = (event.id().clone(), event.timestamp());
-        self.send(event.topic(), data.as_deref(), kind, Some(&identity))
+        let outbox = &self.core().outbox;
+        outbox
+            .emit(event.topic(), data.as_deref(), kind, Some(&identity))
             .await
     }
 
@@ -165,23 +157,6 @@ impl<C: Codec> Client<C> {
             .into());
         }
         Ok(())
-    }
-
-    async fn send(
-        &self,
-        topic: &str,
-        data: Option<&[u8]>,
-        kind: PayloadKind,
-        identity: Option<&(EventId, Timestamp)>,
-    ) -> Result<EventId, Error> {
-        let (outbox, largest) = (&self.core().outbox, self.core().limits.event_bytes);
-        let draft = Draft {
-            topic,
-            data,
-            kind,
-            identity,
-        };
-        outbox.emit(&draft, largest).await
     }
 
     /// A barrier: returns when the broker has relayed all that this client had emitted.

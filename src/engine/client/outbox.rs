@@ -17,6 +17,8 @@ use tokio::sync::{Notify, oneshot};
 pub(crate) struct Outbox<C> {
     codec: C,
     host: Arc<dyn Host>,
+    /// Bytes of an event's body, at most.
+    largest: usize,
     state: Mutex<State>,
     work: Notify,
     space: Notify,
@@ -46,14 +48,8 @@ pub(crate) enum Order {
     Unsubscribe(Bytes),
 }
 
-/// An event that is to be sealed.
-pub(crate) struct Draft<'a> {
-    pub(crate) topic: &'a str,
-    pub(crate) data: Option<&'a [u8]>,
-    pub(crate) kind: PayloadKind,
-    /// `None`: the next of this publisher, and now.
-    pub(crate) identity: Option<&'a (EventId, Timestamp)>,
-}
+/// An id and a time that an event has already.
+pub(crate) type Identity = (EventId, Timestamp);
 
 /// What [`Outbox::wait`] brings.
 #[derive(Default)]
@@ -68,7 +64,7 @@ impl<C: Codec> Outbox<C> {
     /// Above this many bytes whoever emits waits. Small enough to stay in a cache, large enough for full batches.
     const HIGH_WATER: usize = 256 << 10;
 
-    pub(crate) fn new(codec: C, host: Arc<dyn Host>) -> Self {
+    pub(crate) fn new(codec: C, host: Arc<dyn Host>, largest: usize) -> Self {
         let state = State {
             sequencer: Sequencer::new(&*host),
             bundle: Bundle::default(),
@@ -80,6 +76,7 @@ impl<C: Codec> Outbox<C> {
         Self {
             codec,
             host,
+            largest,
             state: Mutex::new(state),
             work: Notify::new(),
             space: Notify::new(),
@@ -90,13 +87,20 @@ impl<C: Codec> Outbox<C> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Seals an event and queues it; waits for room. Cancel-safe: until it returns nothing is queued.
-    pub(crate) async fn emit(&self, draft: &Draft<'_>, largest: usize) -> Result<EventId, Error> {
+    /// Seals an event and queues it; waits for room. Without an identity it is the next of this publisher, and of now. Cancel-safe: until it
+    /// returns nothing is queued.
+    pub(crate) async fn emit(
+        &self,
+        topic: &str,
+        data: Option<&[u8]>,
+        kind: PayloadKind,
+        identity: Option<&Identity>,
+    ) -> Result<EventId, Error> {
         loop {
             let space = self.space.notified();
             tokio::pin!(space);
             space.as_mut().enable();
-            match self.try_emit(draft, largest) {
+            match self.try_emit(topic, data, kind, identity) {
                 Poll::Ready(done) => return done,
                 Poll::Pending => space.await,
             }
@@ -104,7 +108,13 @@ impl<C: Codec> Outbox<C> {
     }
 
     /// As [`emit`](Self::emit), but pending where that waits for room; nobody is woken then.
-    pub(crate) fn try_emit(&self, draft: &Draft<'_>, largest: usize) -> Poll<Result<EventId, Error>> {
+    pub(crate) fn try_emit(
+        &self,
+        topic: &str,
+        data: Option<&[u8]>,
+        kind: PayloadKind,
+        identity: Option<&Identity>,
+    ) -> Poll<Result<EventId, Error>> {
         let mut state = self.lock();
         if state.closed {
             return Poll::Ready(Err(Error::Closed));
@@ -115,19 +125,16 @@ impl<C: Codec> Outbox<C> {
         let state = &mut *state;
         let idle = state.is_idle();
         let own;
-        let (name, id, timestamp, slot) = match draft.identity {
+        let (name, id, timestamp, slot) = match identity {
             Some((id, timestamp)) => {
-                own = Bytes::copy_from_slice(draft.topic.as_bytes());
+                own = Bytes::copy_from_slice(topic.as_bytes());
                 (&own, id.clone(), *timestamp, 0)
             }
             None => {
-                let (origin, name) = state.sequencer.next(draft.topic);
+                let (origin, name) = state.sequencer.next(topic);
                 (name, origin.id(), self.host.now(), origin.slot)
             }
         };
-        let Draft {
-            topic, data, kind, ..
-        } = *draft;
         // What the text of a payload can take up, the envelope, and some room so that the codec does not have to grow it.
         let expected = 4 * data.map_or(0, <[u8]>::len) + topic.len() + 512;
         let envelope = Envelope {
@@ -140,12 +147,12 @@ impl<C: Codec> Outbox<C> {
         let size = state
             .bundle
             .write(expected, |body| self.codec.write_event(&envelope, body));
-        if size > largest {
+        if size > self.largest {
             state.sequencer.take_back(slot);
             let error = TransportError::TooLarge {
                 what: "event",
                 size,
-                limit: largest,
+                limit: self.largest,
             };
             return Poll::Ready(Err(error.into()));
         }
