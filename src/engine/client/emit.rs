@@ -30,7 +30,8 @@ fn keep_scratch(payload: Vec<u8>) {
 /// Emitting.
 impl<C: Codec> Client<C> {
     /// Sends a value to whoever wants the topic. Waits for room when events are emitted faster than the broker takes them; returns when it is queued.
-    /// See [`flush`](Client::flush) for more. Cancel-safe: dropped before it returns, nothing was emitted.
+    /// See [`flush`](Client::flush) for more. The value is encoded by the call itself, and no longer needed then. Cancel-safe: dropped before it
+    /// returns, nothing was emitted.
     ///
     /// Raw bytes are a `[u8]`, a `Vec<u8>` or, quickest, a `bytes::Bytes`; everything else is written by the codec.
     ///
