@@ -95,7 +95,8 @@ impl Clock {
     fn set(&self, before: u64) -> i64 {
         let wall = system_clock();
         let passed = self.passed();
-        if passed - before < Self::TOGETHER {
+        // Two processors' counters need not agree to the last tick.
+        if passed.saturating_sub(before) < Self::TOGETHER {
             self.offset.store(wall - (passed / 1000) as i64, Relaxed);
             self.due.store(passed + Self::SET_EVERY, Release);
         }
