@@ -90,9 +90,10 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> Result<(), Failure> {
     let one_thread = matches!(&command, Command::Bench(args) if args.one_thread());
-    let mut builder = match one_thread {
-        true => tokio::runtime::Builder::new_current_thread(),
-        false => tokio::runtime::Builder::new_multi_thread(),
+    let mut builder = if one_thread {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
     };
     let runtime = builder
         .enable_all()
