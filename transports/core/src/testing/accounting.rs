@@ -1,6 +1,6 @@
 //! Nothing is lost in silence: whatever happens to a frame is in the counters, and they add up.
 
-use super::slow::{BLOCK, limits, overflow, subscriber};
+use super::slow::{BLOCK, limits, overflow, overflow_beside, subscriber};
 use super::{Subject, eventually, within};
 use crate::{DropAccounting, DropReason, SlowConsumer};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn every_drop_is_counted(subject: Subject, policy: SlowConsumer) {
             count.fetch_add(1, Relaxed);
         }
     });
-    let sent = u64::from(overflow(&relay).await);
+    let sent = u64::from(overflow_beside(&relay, &received).await);
     let offered = relay.counters.snapshot().offered - before.offered;
     if policy == SlowConsumer::Disconnect {
         assert!(

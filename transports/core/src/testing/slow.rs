@@ -21,24 +21,38 @@ pub(super) fn limits(policy: SlowConsumer) -> Limits {
         .with_slow_consumer(policy)
 }
 
-fn batch(first: u32) -> Vec<Frame> {
-    (first..first + BATCH)
-        .map(|n| numbered("load", n, BODY))
-        .collect()
+fn batch(first: u32, size: u32) -> Vec<Frame> {
+    (first..first + size).map(|n| numbered("load", n, BODY)).collect()
 }
 
 /// Publishes on `load` until a whole batch was dropped, or the subscriber disconnected: its queue, and whatever the
 /// way to it can hold, is full. Returns how many frames that took.
 pub(super) async fn overflow(relay: &Relay) -> u32 {
+    overflow_with(relay, BATCH, None).await
+}
+
+/// As [`overflow`], beside a subscriber that receives: a batch fits into its queue, and the next comes only when `received`
+/// says that it has taken them all, however late its turn comes. Whatever is dropped was for the one that does not receive.
+pub(super) async fn overflow_beside(relay: &Relay, received: &AtomicU64) -> u32 {
+    const HALF_A_QUEUE: u32 = (QUEUE / BODY / 2) as u32;
+    overflow_with(relay, HALF_A_QUEUE, Some(received)).await
+}
+
+async fn overflow_with(relay: &Relay, size: u32, received: Option<&AtomicU64>) -> u32 {
     let (mut sent, mut full) = (0, false);
     loop {
         let before = relay.counters.snapshot();
-        let batch: Vec<_> = (sent..sent + BATCH).map(|n| numbered("load", n, BODY)).collect();
-        relay.publish(&batch).await;
-        sent += BATCH;
+        relay.publish(&batch(sent, size)).await;
+        sent += size;
+        if let Some(received) = received {
+            eventually("the fast subscriber receiving", || {
+                received.load(Relaxed) == u64::from(sent)
+            })
+            .await;
+        }
         let after = relay.counters.snapshot();
         let lost = after.total_dropped() - before.total_dropped();
-        let dropped = lost >= u64::from(BATCH);
+        let dropped = lost >= u64::from(size);
         if dropped && full || after.dropped_by(DropReason::Evicted) > 0 {
             return sent;
         }
@@ -145,7 +159,7 @@ pub async fn deadlines_of_slow_subscribers_run_side_by_side(subject: Subject) {
     let mut sent = 0;
     while relay.counters.snapshot().dropped_by(DropReason::Deadline) < u64::from(SLOW * BATCH) {
         let started = Instant::now();
-        relay.publish(&batch(sent)).await;
+        relay.publish(&batch(sent, BATCH)).await;
         longest = longest.max(started.elapsed());
         sent += BATCH;
         assert!(
