@@ -78,13 +78,15 @@ struct Inbound {
 #[async_trait]
 impl ClientInbound for Inbound {
     async fn recv(&mut self, inbox: &mut ClientInbox) -> Result<(), TransportError> {
+        if self.ended {
+            return Err(Closed);
+        }
         let (frames, signals) = (inbox.frames.len(), inbox.signals.len());
         // Cancel-safe: this is the only wait, and `next` keeps half a message for the next call.
         let mut next = tokio::select! {
             biased;
             () = self.closed.cancelled() => return Err(Closed),
-            next = self.reader.next(), if !self.ended => next,
-            else => return Err(Closed),
+            next = self.reader.next() => next,
         };
         loop {
             match next {
