@@ -84,19 +84,42 @@ static PAIRS: [[u8; 2]; 100] = {
 };
 
 fn parse(text: &[u8]) -> Option<Timestamp> {
+    if let Some(time) = text.try_into().ok().and_then(parse_usual) {
+        return Some(time);
+    }
     let (moment, rest) = text.split_first_chunk()?;
     let seconds = parse_seconds(moment)?;
-    // As we and Python write it.
-    if let Some((b".", micros)) = rest.split_first_chunk()
-        && let Ok(micros) = <&[u8; 6]>::try_from(micros)
-        && let Some([a, b, c]) = pairs(micros, [0, 2, 4])
-    {
-        let micros = i64::from(a * 10_000 + b * 100 + c);
-        return Some(Timestamp::from_micros(seconds * SECOND + micros));
-    }
     let (micros, zone) = parse_fraction(rest)?;
     let offset = parse_zone(zone)?;
     Some(Timestamp::from_micros((seconds - offset) * SECOND + micros))
+}
+
+/// As we and Python write it, eight characters at a time.
+#[inline]
+fn parse_usual(text: &[u8; Timestamp::TEXT_LEN]) -> Option<Timestamp> {
+    let eight = |at: usize| text[at..].first_chunk();
+    let [century, _, year, _, _, month, _, _] = twos(eight(0)?, b"0000-00-")?;
+    let [day, _, _, hour, _, _, minute, _] = twos(eight(8)?, b"00T00:00")?;
+    let [_, second, ..] = twos(eight(16)?, b":00.0000")?;
+    let [_, _, a, _, b, _, c, _] = twos(eight(18)?, b"0.000000")?;
+    let seconds = seconds([century, year, month, day, hour, minute, second].map(u32::from))?;
+    let [a, b, c] = [a, b, c].map(i64::from);
+    Some(Timestamp::from_micros(
+        seconds * SECOND + a * 10_000 + b * 100 + c,
+    ))
+}
+
+/// The two-digit number that begins at each place, where two digits are; all characters must be as in the pattern, in which `0` is any digit.
+#[inline]
+fn twos(text: &[u8; 8], pattern: &[u8; 8]) -> Option<[u8; 8]> {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // What may be added to 9, and to 0 for what is no digit, without reaching the high bit.
+    let room = pattern.map(|byte| if byte == b'0' { 0x7F - 9 } else { 0x7F });
+    // A digit's value: the characters of the ten differ from `0` in the lowest bits only.
+    let values = u64::from_le_bytes(*text) ^ u64::from_le_bytes(*pattern);
+    let wrong = (values | values.wrapping_add(u64::from_le_bytes(room))) & HIGH;
+    let twos = values.wrapping_mul(10).wrapping_add(values >> 8);
+    (wrong == 0).then_some(twos.to_le_bytes())
 }
 
 /// The two-digit numbers at these places, all looked at before any is doubted.
@@ -122,9 +145,15 @@ fn parse_seconds(text: &[u8; 19]) -> Option<i64> {
         & ((text[10] == b'T') | (text[10] == b' '))
         & (text[13] == b':')
         & (text[16] == b':');
-    let [century, year, month, day, hour, minute, second] = pairs(text, [0, 2, 5, 8, 11, 14, 17])?;
+    let parts = pairs(text, [0, 2, 5, 8, 11, 14, 17])?;
+    separated.then(|| seconds(parts))?
+}
+
+/// Seconds since 1970 began, of a moment that there is.
+#[inline]
+fn seconds([century, year, month, day, hour, minute, second]: [u32; 7]) -> Option<i64> {
     let year = century * 100 + year;
-    if !separated || !is_date(year, month, day) || hour > 23 || minute > 59 || second > 59 {
+    if !is_date(year, month, day) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let days = i64::from(days_from_civil(year, month, day)) + MIN / DAY;

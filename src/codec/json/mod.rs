@@ -3,6 +3,7 @@ mod dtype;
 mod key;
 mod read;
 mod scan;
+mod tail;
 mod text;
 mod uuid;
 mod value;
@@ -120,7 +121,7 @@ impl Codec for Json {
 
     /// An object that is not UTF-8 ends the receive loop of every Python client that gets it. Bodies of other codecs pass.
     fn admits(&self, body: &[u8]) -> bool {
-        body.first() != Some(&b'{') || std::str::from_utf8(body).is_ok()
+        body.first() != Some(&b'{') || body.is_ascii() || std::str::from_utf8(body).is_ok()
     }
 
     fn read_event<'a>(

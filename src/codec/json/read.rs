@@ -4,7 +4,7 @@
 //! each `,` and `:`. It reads left to right in one pass and leaves at the first surprise; [`any`] then starts over and decides. So
 //! `usual` may never take what `any` would not, nor read it differently; a test holds one against the other.
 
-use super::{digits, dtype, scan, uuid};
+use super::{digits, dtype, scan, tail, uuid};
 use crate::codec::{Opened, PayloadKind};
 use crate::{EventId, Timestamp};
 use bytes::BytesMut;
@@ -51,6 +51,15 @@ impl<'a> Scan<'a> {
         };
         self.key(b",", b"\"data\":")?;
         let has_data = self.data(scratch)?;
+        if let Some((kind, id, timestamp)) = self.as_we_write() {
+            return Some(Read {
+                same_topic,
+                has_data,
+                kind,
+                id,
+                timestamp,
+            });
+        }
         self.eat(b",")?;
         self.space();
         let kind = if self.eat(b"\"dtype\":").is_some() {
@@ -72,6 +81,15 @@ impl<'a> Scan<'a> {
             id,
             timestamp,
         })
+    }
+
+    /// All that follows the data, when it is spelled exactly as this crate does it: then everything is in its place.
+    #[inline]
+    fn as_we_write(&self) -> Option<(PayloadKind, EventId, Timestamp)> {
+        let (dtype, tail) = self.0.split_last_chunk()?;
+        let kind = dtype::kind_of_text(dtype.strip_prefix(b",\"dtype\":")?)?;
+        let (id, timestamp) = tail::read(tail)?;
+        Some((kind, id.into(), timestamp))
     }
 
     /// Whether there is data; it is then in the scratch buffer.

@@ -19,8 +19,17 @@ pub(super) fn string(text: &str, out: &mut impl BufMut) {
 const PIECE: usize = 128;
 
 /// Whether there is nothing to escape.
-fn is_plain(text: &[u8]) -> bool {
-    // Without an early exit the compiler makes vector code of it.
+#[inline]
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    // Without an early exit the compiler makes vector code of it. The last block may overlap the one before: the ends of texts cost most.
+    match text.last_chunk::<16>() {
+        Some(last) => is_plain_block(text.as_chunks::<16>().0.as_flattened()) & is_plain_block(last),
+        None => is_plain_block(text),
+    }
+}
+
+#[inline]
+fn is_plain_block(text: &[u8]) -> bool {
     text.iter()
         .fold(true, |plain, &b| plain & (b >= 0x20) & (b != b'"') & (b != b'\\'))
 }

@@ -2,7 +2,7 @@
 //! and this refuses. Written anew because strings are copied whole here, where that looks at each of their bytes.
 
 use super::key::Key;
-use super::text::string;
+use super::text::{is_plain, string};
 use serde::ser::{
     self, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
     SerializeTupleStruct, SerializeTupleVariant,
@@ -107,19 +107,37 @@ impl<'a> Open<'a> {
         value.serialize(Value(self.out))
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Unwritable> {
+    #[inline(always)]
+    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Unwritable> {
         if self.end.is_empty() {
             return value.serialize(Key::verbatim(self.out));
         }
         self.next();
-        string(key, self.out);
-        self.out.push(b':');
+        name(key, self.out);
         value.serialize(Value(self.out))
     }
 
     fn finish(self) -> Result<(), Unwritable> {
         self.out.extend_from_slice(self.end.as_bytes());
         Ok(())
+    }
+}
+
+/// A field's name and a colon. Small enough to be worked out when the field is known, at compile time: then it is a copy of fixed length.
+#[inline(always)]
+fn name(key: &'static str, out: &mut Vec<u8>) {
+    const SHORT: usize = 16;
+    let mut text = [b'"'; SHORT + 3];
+    match text.get_mut(1..=key.len()) {
+        Some(place) if key.len() <= SHORT && is_plain(key.as_bytes()) => {
+            place.copy_from_slice(key.as_bytes());
+            text[key.len() + 2] = b':';
+            out.extend_from_slice(&text[..key.len() + 3]);
+        }
+        _ => {
+            string(key, out);
+            out.push(b':');
+        }
     }
 }
 
