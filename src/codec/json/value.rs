@@ -300,7 +300,8 @@ macro_rules! compound {
             type Ok = ();
             type Error = Unwritable;
 
-            #[inline]
+            // So that a field's name is known where it is written: see `name`.
+            #[inline(always)]
             fn $method<T: Serialize + ?Sized>(&mut self, $($key: $type,)? value: &T) -> Result<(), Unwritable> {
                 self.$as($($key,)? value)
             }
