@@ -433,7 +433,7 @@ proptest! {
 fn a_key_that_is_no_bool() {
     for key in ["é", "té", "fals\u{10348}", "\u{10348}", "x", ""] {
         let payload = format!("{{\"{key}\":1}}");
-        let read = decoded::<std::collections::BTreeMap<bool, u8>>(payload.as_bytes());
+        let read = decoded::<BTreeMap<bool, u8>>(payload.as_bytes());
         assert!(matches!(read, Err(CodecError::Decode { .. })), "{key}: {read:?}");
     }
 }
