@@ -84,9 +84,11 @@ static PAIRS: [[u8; 2]; 100] = {
 };
 
 fn parse(text: &[u8]) -> Option<Timestamp> {
-    if let Some(time) = text.try_into().ok().and_then(parse_usual) {
-        return Some(time);
-    }
+    let usual = text.try_into().ok().and_then(parse_usual);
+    usual.or_else(|| parse_any(text))
+}
+
+fn parse_any(text: &[u8]) -> Option<Timestamp> {
     let (moment, rest) = text.split_first_chunk()?;
     let seconds = parse_seconds(moment)?;
     let (micros, zone) = parse_fraction(rest)?;
@@ -94,7 +96,7 @@ fn parse(text: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_micros((seconds - offset) * SECOND + micros))
 }
 
-/// As we and Python write it, eight characters at a time.
+/// As we and Python write it, eight characters at a time; never what [`parse_any`] would not read, nor otherwise.
 #[inline]
 fn parse_usual(text: &[u8; Timestamp::TEXT_LEN]) -> Option<Timestamp> {
     let eight = |at: usize| text[at..].first_chunk();
@@ -299,6 +301,27 @@ mod tests {
             "2026-11-22T17:23:16ZZ",
         ] {
             assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
+        }
+    }
+
+    #[test]
+    fn both_ways_to_read_it_agree() {
+        for usual in ["2026-11-22T17:23:16.123456", "1999-12-31T09:59:59.909090"] {
+            let usual: &[u8; 26] = usual.as_bytes().try_into().unwrap();
+            assert_eq!(parse_usual(usual), parse_any(usual));
+            assert!(parse_usual(usual).is_some());
+            for at in 0..usual.len() {
+                for byte in 0..=u8::MAX {
+                    let mut text = *usual;
+                    text[at] = byte;
+                    let any = parse_any(&text);
+                    match parse_usual(&text) {
+                        Some(time) => assert_eq!(any, Some(time), "{byte} at {at}"),
+                        // A space before the time, and a `Z` in the place of the last digit.
+                        None => assert!(any.is_none() || [b' ', b'Z'].contains(&byte), "{byte} at {at}"),
+                    }
+                }
+            }
         }
     }
 

@@ -15,8 +15,8 @@ pub(super) struct Case {
     pub(super) subscribers: u64,
     /// Events per second; without it, as fast as possible.
     pub(super) rate: Option<u64>,
-    /// All publishers' together, unless somebody asks for another number. Enough for a second or so: in a third of one, what is measured is
-    /// mostly how processes get going.
+    /// All publishers' together, unless somebody asks for another number. Enough for a second or so: processes and connections take
+    /// a fifth of one to get going.
     events: u64,
 }
 
