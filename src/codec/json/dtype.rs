@@ -10,23 +10,6 @@ pub(super) fn kind(name: &str) -> PayloadKind {
     }
 }
 
-/// What [`text`] writes, read again; `None` for any other spelling.
-#[inline]
-pub(super) fn kind_of_text(text: &[u8]) -> Option<PayloadKind> {
-    match text {
-        b"null" => Some(PayloadKind::Unknown),
-        br#""builtins.bytes""# => Some(PayloadKind::Bytes),
-        br#""builtins.str""#
-        | br#""builtins.dict""#
-        | br#""builtins.list""#
-        | br#""builtins.bool""#
-        | br#""builtins.NoneType""#
-        | br#""builtins.float""#
-        | br#""builtins.int""# => Some(PayloadKind::Value),
-        _ => None,
-    }
-}
-
 /// The name in JSON, or `null`. One look at the payload's first byte tells a JSON value's type, but for numbers.
 pub(super) fn text(kind: PayloadKind, payload: Option<&[u8]>) -> &'static [u8] {
     match (kind, payload) {

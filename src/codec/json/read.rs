@@ -51,45 +51,15 @@ impl<'a> Scan<'a> {
         };
         self.key(b",", b"\"data\":")?;
         let has_data = self.data(scratch)?;
-        if let Some((kind, id, timestamp)) = self.as_we_write() {
-            return Some(Read {
-                same_topic,
-                has_data,
-                kind,
-                id,
-                timestamp,
-            });
-        }
-        self.eat(b",")?;
-        self.space();
-        let kind = if self.eat(b"\"dtype\":").is_some() {
-            let kind = self.dtype()?;
-            self.eat(b",")?;
-            self.space();
-            kind
-        } else {
-            PayloadKind::Unknown
-        };
-        self.eat(b"\"id\":")?;
-        let id = self.id()?;
-        self.key(b",", b"\"timestamp\":")?;
-        let timestamp = Timestamp::from_text(self.string()?).ok()?;
-        (self.0 == b"}").then_some(Read {
+        let kind = self.kind()?;
+        let (id, timestamp) = self.id_and_time()?;
+        Some(Read {
             same_topic,
             has_data,
             kind,
             id,
             timestamp,
         })
-    }
-
-    /// All that follows the data, when it is spelled exactly as this crate does it: then everything is in its place.
-    #[inline]
-    fn as_we_write(&self) -> Option<(PayloadKind, EventId, Timestamp)> {
-        let (dtype, tail) = self.0.split_last_chunk()?;
-        let kind = dtype::kind_of_text(dtype.strip_prefix(b",\"dtype\":")?)?;
-        let (id, timestamp) = tail::read(tail)?;
-        Some((kind, id.into(), timestamp))
     }
 
     /// Whether there is data; it is then in the scratch buffer.
@@ -104,12 +74,30 @@ impl<'a> Scan<'a> {
         Some(true)
     }
 
-    fn dtype(&mut self) -> Option<PayloadKind> {
+    /// The key may be missing; then nothing is taken.
+    fn kind(&mut self) -> Option<PayloadKind> {
+        let before = self.0;
+        if self.key(b",", b"\"dtype\":").is_none() {
+            self.0 = before;
+            return Some(PayloadKind::Unknown);
+        }
         self.space();
         if self.eat(b"null").is_some() {
             return Some(PayloadKind::Unknown);
         }
         std::str::from_utf8(self.string()?).ok().map(dtype::kind)
+    }
+
+    /// All that is left: at once where it is spelled as we do it, else key by key.
+    fn id_and_time(&mut self) -> Option<(EventId, Timestamp)> {
+        if let Some((id, timestamp)) = self.0.try_into().ok().and_then(tail::read) {
+            return Some((id.into(), timestamp));
+        }
+        self.key(b",", b"\"id\":")?;
+        let id = self.id()?;
+        self.key(b",", b"\"timestamp\":")?;
+        let timestamp = Timestamp::from_text(self.string()?).ok()?;
+        (self.0 == b"}").then_some((id, timestamp))
     }
 
     fn id(&mut self) -> Option<EventId> {
