@@ -3,6 +3,9 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+/// The Python library brings pyzmq: one environment serves both.
+#[path = "../../../../tests/interop/venv.rs"]
+mod venv;
 
 mod ours;
 mod with_libzmq;

@@ -2,59 +2,14 @@
 
 use super::ours::Ours;
 use super::support::{Broker, within};
+use crate::venv::{Python, python};
 use distbus_transport::{Endpoint, Limits, Transport};
 use distbus_zmtp::Zmtp;
-use std::path::{Path, PathBuf};
-use std::process::{Command as Blocking, Stdio};
-use std::sync::OnceLock;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-
-/// A Python that has pyzmq: made once, under the target directory. `Err` says what is missing.
-fn python() -> Result<&'static Path, &'static str> {
-    static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let made = PYTHON.get_or_init(|| {
-        let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pyzmq");
-        let python = venv.join("bin/python");
-        let runs = |command: &mut Blocking| match command.stdout(Stdio::null()).stderr(Stdio::null()).status()
-        {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(format!("{command:?} ended with {status}")),
-            Err(error) => Err(format!("{command:?}: {error}")),
-        };
-        if runs(Blocking::new(&python).args(["-c", "import zmq"])).is_ok() {
-            return Ok(python);
-        }
-        runs(
-            Blocking::new("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&venv),
-        )?;
-        runs(Blocking::new(&python).args(["-m", "pip", "install", "--quiet", "pyzmq>=26,<28"]))?;
-        Ok(python)
-    });
-    match made {
-        Ok(python) => Ok(python),
-        Err(why) if std::env::var_os("DISTBUS_REQUIRE_INTEROP").is_some_and(|v| v == "1") => {
-            panic!("interoperation with libzmq is required, but {why}")
-        }
-        Err(why) => Err(why),
-    }
-}
-
-/// Python, or leave the test and say so.
-macro_rules! python_or_skip {
-    ($test:literal) => {
-        match python() {
-            Ok(python) => python,
-            Err(why) => {
-                eprintln!("SKIPPED {}: {why}", $test);
-                return;
-            }
-        }
-    };
-}
 
 struct Peer {
     child: Child,
@@ -62,9 +17,9 @@ struct Peer {
 }
 
 impl Peer {
-    fn start(python: &Path, part: &str, addresses: &[String; 3]) -> Self {
+    fn start(python: Python, part: &str, addresses: &[String; 3]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/libzmq.py");
-        let mut child = Command::new(python)
+        let mut child = Command::new(python.executable())
             .arg(script)
             .arg(part)
             .args(addresses)
@@ -106,7 +61,7 @@ fn addresses(endpoint: &Endpoint) -> [String; 3] {
 /// A peer has until the next one to answer: with 50 ms a busy machine was taken for a dead peer, once.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-async fn libzmq_as_client(python: &Path, endpoint: &str) {
+async fn libzmq_as_client(python: Python, endpoint: &str) {
     let limits = Limits::default();
     let zmtp = Zmtp::new().heartbeat(HEARTBEAT);
     let broker = Broker::start_with(zmtp, endpoint, &limits).await;
@@ -124,17 +79,17 @@ async fn libzmq_as_client(python: &Path, endpoint: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn libzmq_as_client_over_tcp() {
-    let python = python_or_skip!("libzmq_as_client_over_tcp");
+    let python = python!();
     libzmq_as_client(python, "tcp://127.0.0.1:0").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn libzmq_as_client_over_ipc() {
-    let python = python_or_skip!("libzmq_as_client_over_ipc");
+    let python = python!();
     libzmq_as_client(python, "ipc://").await;
 }
 
-async fn libzmq_as_broker(python: &Path, any: &str) {
+async fn libzmq_as_broker(python: Python, any: &str) {
     // A place that was free a moment ago.
     let limits = Limits::default();
     let link = Zmtp::new().bind(&any.parse().unwrap(), &limits).await.unwrap();
@@ -166,12 +121,12 @@ async fn libzmq_as_broker(python: &Path, any: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn libzmq_as_broker_over_tcp() {
-    let python = python_or_skip!("libzmq_as_broker_over_tcp");
+    let python = python!();
     libzmq_as_broker(python, "tcp://127.0.0.1:0").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn libzmq_as_broker_over_ipc() {
-    let python = python_or_skip!("libzmq_as_broker_over_ipc");
+    let python = python!();
     libzmq_as_broker(python, "ipc://").await;
 }
