@@ -1,15 +1,19 @@
-//! Whatever `Json` takes for an event, `serde_json` reads the same; and what `Json` writes it reads again.
+//! Whatever `Json` takes for an event, `serde_json` reads the same; what `Json` writes it reads again; and values are written and read as
+//! `serde_json` does, without a panic.
 #![no_main]
 
 use bytes::BytesMut;
 use distbus::{Codec, Envelope, EventId, Json, PayloadKind, Timestamp};
 use libfuzzer_sys::fuzz_target;
 use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 #[derive(Deserialize)]
 struct Plain {
     data: Option<Vec<u8>>,
     id: String,
+    timestamp: String,
 }
 
 fn read(body: &[u8]) {
@@ -18,17 +22,54 @@ fn read(body: &[u8]) {
         let plain: Plain = serde_json::from_slice(body).expect("JSON");
         assert_eq!(event.data, plain.data.as_deref());
         assert_eq!(event.id, EventId::from(plain.id.as_str()));
+        assert_eq!(
+            Ok(event.timestamp),
+            Timestamp::from_text(plain.timestamp.as_bytes())
+        );
     }
+}
+
+/// As the text of a value.
+fn value(bytes: &[u8]) {
+    if let Ok(value) = Json.decode(bytes, PhantomData::<serde_json::Value>)
+        && !bytes.is_empty()
+    {
+        assert_eq!(
+            value,
+            serde_json::from_slice::<serde_json::Value>(bytes).expect("JSON")
+        );
+        let mut text = Vec::new();
+        Json.encode(&value, &mut text).expect("what was read");
+        assert_eq!(text, serde_json::to_vec(&value).expect("what was read"));
+    }
+    // Keys that are to be of a kind that JSON's are not.
+    let _ = Json.decode(bytes, PhantomData::<BTreeMap<bool, String>>);
+    let _ = Json.decode(bytes, PhantomData::<BTreeMap<i8, f32>>);
 }
 
 fuzz_target!(|bytes: &[u8]| {
     read(bytes);
+    value(bytes);
 
     // As the text of an array, in an event whose rest is good: `1,2]` and what follows it.
     let start: &[u8] = br#"{"type":"t","data":["#;
     let end: &[u8] = br#","dtype":null,"id":"x","timestamp":"2026-11-22T17:23:16.123456"}"#;
     read(&[start, bytes, end].concat());
     read(&[start, bytes, b"]", end].concat());
+
+    // As what follows the data: its kind, its id and its time. Quickly where they are as usual.
+    read(&[br#"{"type":"t","data":[1]"#, bytes].concat());
+    let (id, time) = bytes.split_at(bytes.len().min(36));
+    read(
+        &[
+            br#"{"type":"t","data":[1],"dtype":null,"id":""#,
+            id,
+            br#"","timestamp":""#,
+            time,
+            br#""}"#,
+        ]
+        .concat(),
+    );
 
     let mut body = BytesMut::new();
     Json.write_event(
