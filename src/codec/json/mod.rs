@@ -1,6 +1,7 @@
 mod digits;
 mod dtype;
 mod key;
+mod parse;
 mod read;
 mod scan;
 mod tail;
@@ -97,20 +98,8 @@ impl Codec for Json {
             wanted: type_name::<S::Value>(),
             reason,
         };
-        // Checked at once, because the reader would not look inside strings that it skips.
-        let text = match std::str::from_utf8(payload) {
-            Ok("") => "null",
-            Ok(text) => text,
-            Err(error) => return Err(fail(error.to_string())),
-        };
-        // Quicker, since it trusts the text; but where a map's key is to be a bool, it takes the first byte of another letter apart from the
-        // rest (serde_json 1.0.154), and the message about that is then no text and panics.
-        let read = if text.is_ascii() {
-            whole(serde_json::Deserializer::from_str(text), seed)
-        } else {
-            checking(payload, seed)
-        };
-        read.map_err(|error| fail(error.to_string()))
+        let text = std::str::from_utf8(payload).map_err(|error| fail(error.to_string()))?;
+        parse::read(if text.is_empty() { "null" } else { text }, seed).map_err(fail)
     }
 
     fn decode_bytes<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, CodecError> {
@@ -139,26 +128,6 @@ impl Codec for Json {
         read.map(|read| read.opened(scratch))
             .map_err(|reason| CodecError::NotAnEvent { codec: NAME, reason })
     }
-}
-
-/// All of the text as one value.
-#[inline(always)]
-fn whole<'de, R: serde_json::de::Read<'de>, S: DeserializeSeed<'de>>(
-    mut text: serde_json::Deserializer<R>,
-    seed: S,
-) -> Result<S::Value, serde_json::Error> {
-    let value = seed.deserialize(&mut text)?;
-    text.end()?;
-    Ok(value)
-}
-
-/// Looks at each string anew. Apart from the quicker way, which took half as long again where the compiler had both in one place.
-#[inline(never)]
-fn checking<'de, S: DeserializeSeed<'de>>(
-    payload: &'de [u8],
-    seed: S,
-) -> Result<S::Value, serde_json::Error> {
-    whole(serde_json::Deserializer::from_slice(payload), seed)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Strings as JSON text.
 
+use super::scan;
 use bytes::BufMut;
 
 /// Appends a string with its quotes, as `serde_json` writes it.
@@ -21,17 +22,11 @@ const PIECE: usize = 128;
 /// Whether there is nothing to escape.
 #[inline]
 pub(super) fn is_plain(text: &[u8]) -> bool {
-    // Without an early exit the compiler makes vector code of it. The last block may overlap the one before: the ends of texts cost most.
+    // The last block may overlap the one before: the ends of texts cost most.
     match text.last_chunk::<16>() {
-        Some(last) => is_plain_block(text.as_chunks::<16>().0.as_flattened()) & is_plain_block(last),
-        None => is_plain_block(text),
+        Some(last) => scan::is_plain(text.as_chunks::<16>().0.as_flattened()) & scan::is_plain(last),
+        None => scan::is_plain(text),
     }
-}
-
-#[inline]
-fn is_plain_block(text: &[u8]) -> bool {
-    text.iter()
-        .fold(true, |plain, &b| plain & (b >= 0x20) & (b != b'"') & (b != b'\\'))
 }
 
 fn escaped(byte: u8, out: &mut impl BufMut) {

@@ -343,12 +343,12 @@ impl SerializeMap for Open<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::Value as Json;
 
-    fn any_value() -> impl Strategy<Value = Json> {
+    pub(in crate::codec::json) fn any_value() -> impl Strategy<Value = Json> {
         let leaf = prop_oneof![
             Just(Json::Null),
             any::<bool>().prop_map(Json::from),
