@@ -1,4 +1,4 @@
-use crate::Frame;
+use crate::{Frame, FrameAt};
 use bytes::Bytes;
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
@@ -185,6 +185,27 @@ impl<'a> FrameRef<'a> {
     /// As [`Frame::cost`].
     pub fn cost(self) -> usize {
         Frame::cost_of(self.topic.len(), self.body.len())
+    }
+
+    /// The buffer that the frame lies in, and where: what [`Batch::carve`](crate::Batch::carve) was given. `None` when topic and body lie in two.
+    ///
+    /// For a transport that writes frames as it reads them: what is around one may be all that has to be written.
+    #[inline]
+    pub fn place(self) -> Option<(&'a Bytes, FrameAt)> {
+        let block = self.body_block;
+        if !std::ptr::eq(self.topic_block, block) {
+            return None;
+        }
+        let range = |part: &[u8]| {
+            let start = part.as_ptr().addr() - block.as_ptr().addr();
+            start..start + part.len()
+        };
+        let at = FrameAt {
+            topic: range(self.topic),
+            body: range(self.body),
+            checksum: self.checksum,
+        };
+        Some((block, at))
     }
 
     /// A part of the body, to be kept. Copies nothing, and keeps the whole buffer that the body lies in.

@@ -1,12 +1,52 @@
-use crate::proto::{event_len, put_event};
+use crate::proto::{event_len, put_event, written_event};
+use bytes::Bytes;
 use distbus_transport::FrameRef;
+use std::ops::Range;
 
-/// Some frames in wire form, one behind the other: encoded once, however many subscribers they go to.
+/// Some frames in wire form, one behind the other: encoded once, however many subscribers they go to. Frames that lie like this where they were
+/// read are not even copied.
 #[derive(Default)]
 pub(crate) struct Chunk {
-    bytes: Vec<u8>,
+    /// All of them, unless they are lent.
+    own: Vec<u8>,
+    lent: Option<Lent>,
     /// Where each frame ends.
     ends: Vec<u32>,
+}
+
+/// Frames as they came from a peer that writes them as we do.
+struct Lent {
+    block: Bytes,
+    range: Range<usize>,
+}
+
+impl Lent {
+    fn bytes(&self) -> &[u8] {
+        &self.block[self.range.clone()]
+    }
+
+    fn is_in(&self, block: &Bytes) -> bool {
+        (block.as_ptr(), block.len()) == (self.block.as_ptr(), self.block.len())
+    }
+
+    /// Whether `frame` follows; then it is one of them.
+    #[inline]
+    fn extend(&mut self, frame: FrameRef<'_>) -> bool {
+        match written(frame) {
+            Some((block, range)) if range.start == self.range.end && self.is_in(block) => {
+                self.range.end = range.end;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Where a frame lies in wire form.
+#[inline]
+fn written(frame: FrameRef<'_>) -> Option<(&Bytes, Range<usize>)> {
+    let (block, at) = frame.place()?;
+    Some((block, written_event(block, &at)?))
 }
 
 /// Frames `from..to` of a chunk.
@@ -26,21 +66,28 @@ impl Chunk {
     /// A chunk is handed over when it has so many bytes; a frame that is larger makes one by itself.
     pub(crate) const BYTES: usize = 256 << 10;
 
+    /// Lent frames are sent by themselves when they have so many bytes, and copied when they have fewer and others follow.
+    const WORTH: usize = 32 << 10;
+
     /// Empties it, and keeps no more memory than an ordinary chunk needs.
     pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
+        self.give_back();
+        self.own.clear();
         self.ends.clear();
-        if self.bytes.capacity() > 4 * Self::BYTES {
-            self.bytes.shrink_to(Self::BYTES);
+        if self.own.capacity() > 4 * Self::BYTES {
+            self.own.shrink_to(Self::BYTES);
+        }
+    }
+
+    /// Holds on to no buffer of others. What it had of them is gone.
+    pub(crate) fn give_back(&mut self) {
+        if self.lent.take().is_some() {
+            self.ends.clear();
         }
     }
 
     pub(crate) fn len(&self) -> u32 {
         self.ends.len() as u32
-    }
-
-    pub(crate) fn size(&self) -> usize {
-        self.bytes.len()
     }
 
     pub(crate) fn all(&self) -> Span {
@@ -50,11 +97,44 @@ impl Chunk {
         }
     }
 
-    pub(crate) fn push(&mut self, frame: FrameRef<'_>) {
+    /// Appends a frame. `false`: it is better sent without, and the frame put into the next.
+    #[inline]
+    pub(crate) fn push(&mut self, frame: FrameRef<'_>) -> bool {
+        let size = self.offset(self.len());
+        if size >= Self::BYTES {
+            return false;
+        }
+        let lent = if let Some(lent) = &mut self.lent {
+            lent.extend(frame)
+        } else {
+            self.ends.is_empty() && self.borrow(frame)
+        };
+        if !lent {
+            if self.lent.is_some() && size >= Self::WORTH {
+                return false;
+            }
+            self.copy(frame);
+        }
+        let len = event_len(frame.topic().len(), frame.body().len());
+        self.ends.push((size + len) as u32);
+        true
+    }
+
+    fn borrow(&mut self, frame: FrameRef<'_>) -> bool {
+        self.lent = written(frame).map(|(block, range)| Lent {
+            block: block.clone(),
+            range,
+        });
+        self.lent.is_some()
+    }
+
+    fn copy(&mut self, frame: FrameRef<'_>) {
+        if let Some(lent) = self.lent.take() {
+            self.own.extend_from_slice(lent.bytes());
+        }
         let (topic, body) = (frame.topic(), frame.body());
-        self.bytes.reserve(event_len(topic.len(), body.len()));
-        put_event(&mut self.bytes, topic, body, frame.checksum());
-        self.ends.push(self.bytes.len() as u32);
+        self.own.reserve(event_len(topic.len(), body.len()));
+        put_event(&mut self.own, topic, body, frame.checksum());
     }
 
     fn offset(&self, frame: u32) -> usize {
@@ -65,7 +145,14 @@ impl Chunk {
     }
 
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
-        &self.bytes[self.offset(span.from)..self.offset(span.to)]
+        &self.wire()[self.offset(span.from)..self.offset(span.to)]
+    }
+
+    fn wire(&self) -> &[u8] {
+        match &self.lent {
+            Some(lent) => lent.bytes(),
+            None => &self.own,
+        }
     }
 
     /// The length of each frame.
@@ -93,7 +180,7 @@ impl Chunk {
         let whole = self.fitting(span, taken).frames();
         let at = self.offset(span.from) + taken;
         let next = span.from + whole;
-        let rest = (at > self.offset(next)).then(|| &self.bytes[at..self.offset(next + 1)]);
+        let rest = (at > self.offset(next)).then(|| &self.wire()[at..self.offset(next + 1)]);
         (whole, rest)
     }
 }
@@ -101,13 +188,13 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use distbus_transport::Frame;
+    use distbus_transport::{Batch, Frame, FrameAt};
 
     #[test]
     fn frames_are_found_again() {
         let mut chunk = Chunk::default();
         for body in ["1", "22", "333"] {
-            chunk.push(Frame::sealed("t", body).view());
+            assert!(chunk.push(Frame::sealed("t", body).view()));
         }
         // 3 bytes of topic, 2 of header, 6 of checksum, and the body.
         assert_eq!(chunk.lens(chunk.all()).collect::<Vec<_>>(), [12, 13, 14]);
@@ -118,5 +205,72 @@ mod tests {
         let (whole, rest) = chunk.cut(tail, 15);
         assert_eq!((whole, rest.map(<[u8]>::len)), (1, Some(12)));
         assert_eq!(chunk.cut(tail, 0), (0, None));
+    }
+
+    /// Events in wire form in a buffer each, and the same as frames of a batch.
+    fn read(sizes: &[&[usize]]) -> Batch {
+        let mut batch = Batch::new();
+        for sizes in sizes {
+            let (mut wire, mut at) = (Vec::new(), Vec::new());
+            for &size in *sizes {
+                let frame = Frame::sealed("t", vec![size as u8; size]);
+                let start = wire.len() + 3 + if size > 255 { 9 } else { 2 };
+                at.push(FrameAt {
+                    topic: wire.len() + 2..wire.len() + 3,
+                    body: start..start + size,
+                    checksum: frame.checksum(),
+                });
+                put_event(&mut wire, frame.topic(), frame.body(), frame.checksum());
+            }
+            batch.carve(wire.into(), at);
+        }
+        batch
+    }
+
+    fn pushed(chunk: &mut Chunk, batch: &Batch) -> usize {
+        batch.iter().take_while(|frame| chunk.push(*frame)).count()
+    }
+
+    #[test]
+    fn frames_in_wire_form_are_lent() {
+        let mut chunk = Chunk::default();
+        let batch = read(&[&[1, 300, 0, 70_000]]);
+        let first = batch.get(0).unwrap().body().as_ptr();
+        assert_eq!(pushed(&mut chunk, &batch), 4);
+        assert_eq!(chunk.bytes(chunk.all())[5..].as_ptr(), first);
+        assert_eq!(chunk.lens(chunk.all()).collect::<Vec<_>>(), [12, 318, 11, 70_018]);
+        chunk.give_back();
+        assert_eq!((chunk.len(), chunk.bytes(chunk.all())), (0, &[][..]));
+        // Now the batch alone holds its buffer.
+        let mut batch = batch;
+        assert_eq!(batch.reclaim().count(), 1);
+    }
+
+    #[test]
+    fn frames_from_several_buffers_are_copied_when_they_are_few() {
+        let mut chunk = Chunk::default();
+        let batch = read(&[&[1, 2], &[3], &[4, 5]]);
+        assert_eq!(pushed(&mut chunk, &batch), 5);
+        let mut expected = Chunk::default();
+        batch
+            .iter()
+            .for_each(|frame| _ = expected.push(frame.to_frame().view()));
+        assert_eq!(chunk.bytes(chunk.all()), expected.bytes(expected.all()));
+        assert_eq!(chunk.ends, expected.ends);
+        // The second frame of a buffer first: what is ahead of it is not sent.
+        chunk.clear();
+        assert!(chunk.push(batch.get(1).unwrap()) && chunk.push(batch.get(0).unwrap()));
+        assert_eq!(chunk.lens(chunk.all()).collect::<Vec<_>>(), [13, 12]);
+        assert_eq!(chunk.bytes(chunk.all())[5..7], [2, 2]);
+    }
+
+    #[test]
+    fn many_lent_bytes_are_a_chunk_by_themselves() {
+        let mut chunk = Chunk::default();
+        let batch = read(&[&[40_000], &[1], &[2]]);
+        assert_eq!(pushed(&mut chunk, &batch), 1);
+        chunk.clear();
+        assert!(chunk.push(batch.get(1).unwrap()) && chunk.push(batch.get(0).unwrap()));
+        assert_eq!(chunk.lens(chunk.all()).collect::<Vec<_>>(), [12, 40_018]);
     }
 }

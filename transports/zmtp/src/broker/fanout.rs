@@ -87,15 +87,14 @@ impl Fanout {
             self.memory.forget(generation);
         }
         for (i, frame) in frames.iter().enumerate() {
-            if self.chunk.size() >= Chunk::BYTES {
-                return i;
-            }
             let set = self.wanted_by(frame.topic(), subscribers);
             if set == NOBODY {
                 continue;
             }
             let at = self.chunk.len();
-            self.chunk.push(frame);
+            if !self.chunk.push(frame) {
+                return i;
+            }
             match self.runs.last_mut() {
                 Some((last, span)) if *last == set => span.to = at + 1,
                 _ => self.runs.push((set, Span { from: at, to: at + 1 })),
@@ -181,13 +180,17 @@ impl Fanout {
                 None => spans.clear(),
             }
         }
-        if let SlowConsumer::Block(time) = policy {
-            if !self.blocked.is_empty() {
-                self.wait(time, room).await;
-            }
-            if !self.crowded.is_empty() {
-                self.ease(time.min(EASE), room).await;
-            }
+        if let SlowConsumer::Block(time) = policy
+            && !self.blocked.is_empty()
+        {
+            self.wait(time, room).await;
+        }
+        // Buffers that it lies in are read into again.
+        self.chunk.give_back();
+        if let SlowConsumer::Block(time) = policy
+            && !self.crowded.is_empty()
+        {
+            self.ease(time.min(EASE), room).await;
         }
     }
 

@@ -75,10 +75,10 @@ impl ClientOutbound for ZmtpClientOutbound {
         let mut frames = frames.iter().peekable();
         while frames.peek().is_some() {
             self.chunk.clear();
-            while self.chunk.size() < Chunk::BYTES
-                && let Some(frame) = frames.next()
+            while let Some(&frame) = frames.peek()
+                && self.chunk.push(frame)
             {
-                self.chunk.push(frame);
+                frames.next();
             }
             let sent = match line.push.send(&self.chunk) {
                 Ok(true) => continue,

@@ -83,6 +83,16 @@ pub fn put_head(out: &mut impl BufMut, flags: u8, len: usize) {
     }
 }
 
+/// What [`put_head`] writes, if `head` is all of it.
+#[inline]
+pub(super) fn is_head(head: &[u8], flags: u8, len: usize) -> bool {
+    match head {
+        &[first, short] => first == flags && usize::from(short) == len,
+        [first, long @ ..] => *first == flags | LONG && len > 255 && *long == (len as u64).to_be_bytes(),
+        [] => false,
+    }
+}
+
 /// Writes a frame.
 pub fn put_frame(out: &mut impl BufMut, flags: u8, body: &[u8]) {
     put_head(out, flags, body.len());
@@ -99,6 +109,8 @@ mod tests {
             let mut wire = Vec::new();
             put_head(&mut wire, flags, len);
             assert_eq!(wire.len(), header);
+            assert!(is_head(&wire, flags, len) && !is_head(&wire, flags ^ MORE, len));
+            assert!(!is_head(&wire, flags, len + 1) && !is_head(&wire[1..], flags, len));
             let head = Head::parse(&wire).unwrap().unwrap();
             assert_eq!(
                 (head.header, head.len, head.flags & !LONG),

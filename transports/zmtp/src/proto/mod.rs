@@ -28,7 +28,7 @@ mod violation;
 
 pub use command::{Command, put_error, put_ping, put_pong, put_subscribe, put_subscribe_message};
 pub use decoder::{Decoder, Item, Message, Rules};
-pub use event::{event_len, put_event};
+pub use event::{event_len, put_event, written_event};
 pub use frame::{COMMAND, Head, LONG, MORE, put_frame, put_head};
 pub use greeting::{GREETING_LEN, Greeting};
 pub use handshake::{Handshake, PeerInfo, Progress};

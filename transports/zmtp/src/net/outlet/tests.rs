@@ -22,7 +22,7 @@ async fn outlet() -> (Outlet, TcpStream) {
 
 fn fill(outlet: &Outlet) {
     let mut chunk = Chunk::default();
-    (0..64).for_each(|_| chunk.push(Frame::sealed("load", vec![7; 16 << 10]).view()));
+    while chunk.push(Frame::sealed("load", vec![7; 16 << 10]).view()) {}
     while outlet.lock().queue.bytes() <= outlet.crowd() {
         assert_eq!(outlet.offer(&chunk, &mut vec![chunk.all()]), Offer::Settled);
     }
