@@ -190,6 +190,20 @@ impl<'a> FrameRef<'a> {
     /// The buffer that the frame lies in, and where: what [`Batch::carve`](crate::Batch::carve) was given. `None` when topic and body lie in two.
     ///
     /// For a transport that writes frames as it reads them: what is around one may be all that has to be written.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use distbus_transport::{Batch, Frame, FrameAt};
+    ///
+    /// let mut batch = Batch::new();
+    /// let at = FrameAt { topic: 1..5, body: 6..10, checksum: 0x037B_AD9E };
+    /// batch.carve(Bytes::from_static(b"<temp 21.5>"), [at.clone()]);
+    /// batch.push(Frame::sealed("temp", "21.5"));
+    ///
+    /// let (buffer, place) = batch.get(0).unwrap().place().unwrap();
+    /// assert_eq!((&buffer[..], place), (&b"<temp 21.5>"[..], at));
+    /// assert_eq!(batch.get(1).unwrap().place(), None);
+    /// ```
     #[inline]
     pub fn place(self) -> Option<(&'a Bytes, FrameAt)> {
         let block = self.body_block;

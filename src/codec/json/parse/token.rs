@@ -13,7 +13,7 @@ const POWERS: [f64; 20] = [
     1e19,
 ];
 
-/// Why a text is not the value that it should be. One word, since every step of the way returns it.
+/// Why a text is not the value that it should be. Small, since every step of the way returns it.
 #[derive(Debug)]
 pub(super) struct Unreadable(Box<str>);
 

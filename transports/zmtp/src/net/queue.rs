@@ -7,7 +7,7 @@ const SEGMENT: usize = 64 << 10;
 /// A first segment is small: most queues hold one reply, once.
 const FIRST_SEGMENT: usize = 2 << 10;
 /// Emptied segments that are kept for whichever queue grows next, 2 MiB in all. Given back to the allocator, they go back to the
-/// system under a long queue, and each page comes anew: a tenth of a relay's time.
+/// system under a long queue, and each page comes anew: about a tenth of a relay's time.
 const SPARE: usize = 32;
 /// Segments that one write takes.
 const WRITE_PIECES: usize = 8;
