@@ -90,6 +90,7 @@ impl ClientOutbound for ZmtpClientOutbound {
                 return Err(TransportError::Closed);
             }
         }
+        self.chunk.give_back();
         outcome
     }
 

@@ -44,9 +44,12 @@ fn segment() -> Vec<u8> {
 
 /// Keeps an emptied segment, or frees it.
 fn put_by(mut segment: Vec<u8>) {
+    if segment.capacity() != SEGMENT {
+        return;
+    }
     segment.clear();
     let mut spares = spares();
-    if segment.capacity() == SEGMENT && spares.len() < SPARE {
+    if spares.len() < SPARE {
         spares.push(segment);
     }
 }

@@ -1,5 +1,5 @@
 use super::decoder::Message;
-use super::frame::{MORE, is_head, put_head};
+use super::frame::{MORE, head_len, is_head, put_head};
 use bytes::BufMut;
 use distbus_transport::FrameAt;
 use std::ops::Range;
@@ -24,11 +24,16 @@ impl Message {
 /// How many bytes [`put_event`] writes.
 #[inline]
 pub fn event_len(topic: usize, body: usize) -> usize {
-    head_len(topic) + topic + head_len(body) + body + 6
+    head_len(topic) + topic + head_len(body) + body + TAIL
 }
 
-fn head_len(len: usize) -> usize {
-    if len <= 255 { 2 } else { 9 }
+/// The bytes of the last frame, with its header.
+const TAIL: usize = 6;
+
+#[inline]
+fn tail(checksum: u32) -> [u8; TAIL] {
+    let [a, b, c, d] = checksum.to_be_bytes();
+    [0, 4, a, b, c, d]
 }
 
 /// Writes an event: three frames.
@@ -38,8 +43,7 @@ pub fn put_event(out: &mut impl BufMut, topic: &[u8], body: &[u8], checksum: u32
     out.put_slice(topic);
     put_head(out, MORE, body.len());
     out.put_slice(body);
-    let [a, b, c, d] = checksum.to_be_bytes();
-    out.put_slice(&[0, 4, a, b, c, d]);
+    out.put_slice(&tail(checksum));
 }
 
 /// Where in `block` the event is that [`put_event`] would write for what lies at `at`, if it is there.
@@ -47,11 +51,10 @@ pub fn put_event(out: &mut impl BufMut, topic: &[u8], body: &[u8], checksum: u32
 pub fn written_event(block: &[u8], at: &FrameAt) -> Option<Range<usize>> {
     let start = at.topic.start.checked_sub(head_len(at.topic.len()))?;
     let between = at.topic.end..at.body.start;
-    let [a, b, c, d] = at.checksum.to_be_bytes();
     let same = is_head(block.get(start..at.topic.start)?, MORE, at.topic.len())
         && is_head(block.get(between)?, MORE, at.body.len())
-        && block.get(at.body.end..)?.starts_with(&[0, 4, a, b, c, d]);
-    same.then_some(start..at.body.end + 6)
+        && block.get(at.body.end..)?.starts_with(&tail(at.checksum));
+    same.then_some(start..at.body.end + TAIL)
 }
 
 #[cfg(test)]

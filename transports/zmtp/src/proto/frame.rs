@@ -83,6 +83,12 @@ pub fn put_head(out: &mut impl BufMut, flags: u8, len: usize) {
     }
 }
 
+/// How many bytes [`put_head`] writes.
+#[inline]
+pub(super) fn head_len(len: usize) -> usize {
+    if len <= 255 { 2 } else { 9 }
+}
+
 /// What [`put_head`] writes, if `head` is all of it.
 #[inline]
 pub(super) fn is_head(head: &[u8], flags: u8, len: usize) -> bool {
@@ -108,7 +114,7 @@ mod tests {
         for (flags, len, header) in [(0, 0, 2), (MORE, 255, 2), (COMMAND, 256, 9), (MORE, 1 << 20, 9)] {
             let mut wire = Vec::new();
             put_head(&mut wire, flags, len);
-            assert_eq!(wire.len(), header);
+            assert_eq!((wire.len(), head_len(len)), (header, header));
             assert!(is_head(&wire, flags, len) && !is_head(&wire, flags ^ MORE, len));
             assert!(!is_head(&wire, flags, len + 1) && !is_head(&wire[1..], flags, len));
             let head = Head::parse(&wire).unwrap().unwrap();
