@@ -51,7 +51,7 @@ fn same<T: DeserializeOwned + Debug>(bytes: &[u8]) -> Option<T> {
 
 /// Reads in every way that has one of its own.
 #[derive(Debug, Deserialize)]
-#[allow(dead_code)]
+#[allow(dead_code)] // Debug reads it.
 enum Any {
     Unit,
     Float(f64),

@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_string_ends_where_it_ends() {
         let ends = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
-        for len in [0, 1, 2, 7, 8, 9, 15, 63, 64, 65, 127, 128, 140] {
+        for len in (0..20).chain([63, 64, 65, 127, 128, 140]) {
             assert_eq!(end_of_string(&vec![b'a'; len]), None);
             for at in 0..len {
                 for byte in 0..=u8::MAX {

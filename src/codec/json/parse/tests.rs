@@ -24,10 +24,11 @@ fn same<T: DeserializeOwned + Debug>(text: &str) -> bool {
 }
 
 #[derive(Debug, Deserialize)]
-struct Newtype(#[allow(dead_code)] u8);
+#[allow(dead_code)] // Debug reads it.
+struct Newtype(u8);
 
 #[derive(Debug, Deserialize)]
-#[allow(dead_code)]
+#[allow(dead_code)] // Debug reads it.
 enum Shape {
     Point,
     Circle(f64),
@@ -37,7 +38,7 @@ enum Shape {
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-#[allow(dead_code)]
+#[allow(dead_code)] // Debug reads it.
 enum Loose {
     Int(i64),
     Float(f64),
@@ -47,7 +48,7 @@ enum Loose {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
+#[allow(dead_code)] // Debug reads it.
 struct Strict {
     a: u8,
     #[serde(default)]
@@ -55,7 +56,7 @@ struct Strict {
 }
 
 #[derive(Debug, Deserialize)]
-#[allow(dead_code)]
+#[allow(dead_code)] // Debug reads it.
 struct Sample {
     id: u64,
     value: f64,
