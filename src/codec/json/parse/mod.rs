@@ -40,20 +40,27 @@ fn is_private(name: &str) -> bool {
 struct Value<'p, 'de>(&'p mut Tokens<'de>);
 
 impl<'de> Value<'_, 'de> {
+    /// What is between brackets, of which the first has been seen.
     #[inline]
-    fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
+    fn nested<T>(
+        self,
+        last: u8,
+        read: impl FnOnce(&mut Tokens<'de>) -> Result<T, Unreadable>,
+    ) -> Result<T, Unreadable> {
         self.0.enter()?;
-        let value = visitor.visit_seq(Items::new(self.0))?;
-        self.0.leave(b']')?;
+        let value = read(self.0)?;
+        self.0.leave(last)?;
         Ok(value)
     }
 
     #[inline]
+    fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
+        self.nested(b']', |tokens| visitor.visit_seq(Items::new(tokens)))
+    }
+
+    #[inline]
     fn object<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-        self.0.enter()?;
-        let value = visitor.visit_map(Items::new(self.0))?;
-        self.0.leave(b'}')?;
-        Ok(value)
+        self.nested(b'}', |tokens| visitor.visit_map(Items::new(tokens)))
     }
 
     #[inline]
@@ -65,32 +72,23 @@ impl<'de> Value<'_, 'de> {
     }
 }
 
+macro_rules! visit_number {
+    ($number:expr, $visitor:ident, $method:ident) => {
+        match $number {
+            Number::Unsigned(value) => $visitor.visit_u64(value),
+            Number::Negative(value) => $visitor.visit_i64(value),
+            Number::Float(value) => $visitor.visit_f64(value),
+            Number::Odd(token) => apart(token, |reader| reader.$method($visitor)),
+        }
+    };
+}
+
 macro_rules! numbers {
-    ($($method:ident)*) => {$(
+    ($read:ident: $($method:ident)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
             match self.0.peek() {
-                Some(b'-' | b'0'..=b'9') => match self.0.number() {
-                    Number::Unsigned(value) => visitor.visit_u64(value),
-                    Number::Negative(value) => visitor.visit_i64(value),
-                    Number::Float(value) => visitor.visit_f64(value),
-                    Number::Odd(token) => apart(token, |reader| reader.$method(visitor)),
-                },
-                _ => Err(self.0.unexpected(&visitor)),
-            }
-        }
-    )*};
-}
-
-/// Numbers of a kind that `serde_json` reads in a way of its own.
-macro_rules! odd_numbers {
-    ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-            match self.0.peek() {
-                Some(b'-' | b'0'..=b'9') => {
-                    let token = self.0.number_text();
-                    apart(token, |reader| reader.$method(visitor))
-                }
+                Some(b'-' | b'0'..=b'9') => visit_number!(self.0.$read(), visitor, $method),
                 _ => Err(self.0.unexpected(&visitor)),
             }
         }
@@ -100,12 +98,13 @@ macro_rules! odd_numbers {
 impl<'de> Deserializer<'de> for Value<'_, 'de> {
     type Error = Unreadable;
 
-    numbers! {
+    numbers! { number:
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_f64
     }
 
-    odd_numbers! { deserialize_i128 deserialize_u128 deserialize_f32 }
+    // Of a kind that `serde_json` reads in a way of its own.
+    numbers! { odd_number: deserialize_i128 deserialize_u128 deserialize_f32 }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
         match self.0.peek() {
@@ -116,23 +115,20 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
             Some(b't' | b'f') => self.deserialize_bool(visitor),
             Some(b'-' | b'0'..=b'9') => {
                 // Fractions as text, since `serde_json` may have been built to keep all their digits.
-                match self.0.integer() {
-                    Number::Unsigned(value) => visitor.visit_u64(value),
-                    Number::Negative(value) => visitor.visit_i64(value),
-                    Number::Float(value) => visitor.visit_f64(value),
-                    Number::Odd(token) => apart(token, |reader| reader.deserialize_any(visitor)),
-                }
+                visit_number!(self.0.integer(), visitor, deserialize_any)
             }
             _ => Err(self.0.unexpected(&visitor)),
         }
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-        match self.0.peek() {
-            Some(b't') if self.0.eat_word("true") => visitor.visit_bool(true),
-            Some(b'f') if self.0.eat_word("false") => visitor.visit_bool(false),
-            _ => Err(self.0.unexpected(&visitor)),
+        if self.0.eat_word("true") {
+            return visitor.visit_bool(true);
         }
+        if self.0.eat_word("false") {
+            return visitor.visit_bool(false);
+        }
+        Err(self.0.unexpected(&visitor))
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
@@ -169,14 +165,14 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-        if self.0.peek() == Some(b'n') && self.0.eat_word("null") {
+        if self.0.eat_word("null") {
             return visitor.visit_none();
         }
         visitor.visit_some(self)
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-        if self.0.peek() == Some(b'n') && self.0.eat_word("null") {
+        if self.0.eat_word("null") {
             return visitor.visit_unit();
         }
         Err(self.0.unexpected(&visitor))
@@ -254,12 +250,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
     ) -> Result<V::Value, Unreadable> {
         match self.0.peek() {
             Some(b'"') => visitor.visit_enum(Unit(self.0)),
-            Some(b'{') => {
-                self.0.enter()?;
-                let value = visitor.visit_enum(Named(self.0))?;
-                self.0.leave(b'}')?;
-                Ok(value)
-            }
+            Some(b'{') => self.nested(b'}', |tokens| visitor.visit_enum(Named(tokens))),
             _ => Err(self.0.failed("expected the name of a variant, or an object")),
         }
     }

@@ -110,6 +110,7 @@ impl<'de> Tokens<'de> {
 
     #[inline]
     pub(super) fn eat_word(&mut self, word: &str) -> bool {
+        self.peek();
         let found = self.text.as_bytes()[self.at..].starts_with(word.as_bytes());
         self.at += if found { word.len() } else { 0 };
         found
@@ -209,15 +210,15 @@ impl<'de> Tokens<'de> {
                 self.at += usize::from(negative) + len;
                 number
             }
-            None => Number::Odd(self.number_text()),
+            None => self.odd_number(),
         }
     }
 
-    /// A number whose first byte has been seen, as it is written.
-    pub(super) fn number_text(&mut self) -> &'de str {
+    /// As [`number`](Self::number), but any is odd.
+    pub(super) fn odd_number(&mut self) -> Number<'de> {
         let start = self.at;
         self.at += number_len(&self.text.as_bytes()[start..]);
-        &self.text[start..self.at]
+        Number::Odd(&self.text[start..self.at])
     }
 
     /// As [`number`](Self::number), but one with a fraction is odd.
@@ -249,9 +250,9 @@ impl<'de> Tokens<'de> {
     #[cold]
     pub(super) fn unexpected<'v, V: Visitor<'v>>(&mut self, wanted: &V) -> Unreadable {
         let found = match self.peek() {
-            Some(b'n') if self.eat_word("null") => Unexpected::Unit,
-            Some(b't') if self.eat_word("true") => Unexpected::Bool(true),
-            Some(b'f') if self.eat_word("false") => Unexpected::Bool(false),
+            _ if self.eat_word("null") => Unexpected::Unit,
+            _ if self.eat_word("true") => Unexpected::Bool(true),
+            _ if self.eat_word("false") => Unexpected::Bool(false),
             Some(b'[') => Unexpected::Seq,
             Some(b'{') => Unexpected::Map,
             Some(b'"') => match self.raw_string() {
