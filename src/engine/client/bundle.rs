@@ -62,10 +62,9 @@ impl Bundle {
         }
     }
 
-    /// Adds the body that was written last, under a topic, with its checksum.
+    /// Adds the body that was written last, under a topic.
     pub(crate) fn seal(&mut self, topic: &Bytes) {
         let body = self.sealed..self.open.len();
-        let checksum = crc32fast::hash(&self.open[body.clone()]);
         let same =
             |last: &Bytes| last.len() == topic.len() && (last.as_ptr() == topic.as_ptr() || last == topic);
         let at = match &self.topic {
@@ -82,7 +81,8 @@ impl Bundle {
         self.events.push(FrameAt {
             topic: at,
             body,
-            checksum,
+            // Worked out when it is unpacked.
+            checksum: 0,
         });
     }
 
@@ -96,13 +96,21 @@ impl Bundle {
         }
     }
 
-    /// Moves all events to `frames`, and is empty then.
+    /// Moves all events to `frames`, each with its checksum, and is empty then.
+    ///
+    /// One checksum after the other: they do not depend on each other, so that the processor works on several, and a body that has just been
+    /// written would have to be waited for. It is also none of the work that emitters do under their lock.
     pub(crate) fn unpack(&mut self, frames: &mut Batch) {
         self.open.truncate(self.sealed);
         self.turn();
         let mut events = self.events.drain(..);
         for (buffer, count) in self.full.drain(..) {
-            frames.carve(buffer, events.by_ref().take(count));
+            let bytes = buffer.clone();
+            let sealed = events.by_ref().take(count).map(|event| FrameAt {
+                checksum: crc32fast::hash(&bytes[event.body.clone()]),
+                ..event
+            });
+            frames.carve(buffer, sealed);
         }
         drop(events);
         self.in_full = 0;
