@@ -112,7 +112,7 @@ impl Codec for Json {
 
     /// An object that is not UTF-8 ends the receive loop of every Python client that gets it. Bodies of other codecs pass.
     fn admits(&self, body: &[u8]) -> bool {
-        body.first() != Some(&b'{') || std::str::from_utf8(body).is_ok()
+        body.first() != Some(&b'{') || text::is_ascii(body) || std::str::from_utf8(body).is_ok()
     }
 
     fn read_event<'a>(

@@ -46,6 +46,15 @@ fn escaped(byte: u8, out: &mut impl BufMut) {
     }
 }
 
+/// Quicker than asking whether it is UTF-8, which nearly every body is because of this.
+pub(super) fn is_ascii(text: &[u8]) -> bool {
+    match text.last_chunk::<32>() {
+        // The end by itself: of what does not fill a vector, the library looks at each byte.
+        Some(end) => end.is_ascii() && text[..text.len() & !31].is_ascii(),
+        None => text.is_ascii(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +76,19 @@ mod tests {
                     let text = String::from_utf8(text).unwrap();
                     assert_eq!(written(&text), serde_json::to_string(&text).unwrap());
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_that_is_not_ascii_is_found_at_every_place() {
+        for len in 0..100 {
+            let mut text = vec![b'a'; len];
+            assert!(is_ascii(&text));
+            for at in 0..len {
+                text[at] = 0x80;
+                assert!(!is_ascii(&text), "{at} of {len}");
+                text[at] = 0x7F;
             }
         }
     }

@@ -5,14 +5,15 @@
 
 use bytes::BytesMut;
 use std::arch::x86_64::{
-    __m128i, __m512i, _mm_loadu_si128, _mm_setr_epi8, _mm512_add_epi8, _mm512_adds_epu8,
-    _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask, _mm512_cmpge_epu8_mask, _mm512_cmple_epu8_mask,
-    _mm512_cmpneq_epi8_mask, _mm512_cvtepu8_epi32, _mm512_loadu_si512, _mm512_maskz_adds_epu8,
-    _mm512_maskz_compress_epi8, _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi8, _mm512_mullo_epi16,
-    _mm512_or_si512, _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32,
-    _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_slli_epi32, _mm512_srli_epi16, _mm512_storeu_si512,
-    _mm512_sub_epi8, _mm512_sub_epi16,
+    __m512i, _mm_setr_epi8, _mm512_add_epi8, _mm512_adds_epu8, _mm512_broadcast_i32x4,
+    _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask, _mm512_cmpneq_epi8_mask, _mm512_loadu_si512,
+    _mm512_mask_mov_epi8, _mm512_maskz_adds_epu8, _mm512_maskz_compress_epi8, _mm512_maskz_loadu_epi8,
+    _mm512_maskz_mov_epi8, _mm512_movepi8_mask, _mm512_permutex2var_epi8, _mm512_permutexvar_epi32,
+    _mm512_set1_epi8, _mm512_setr_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_storeu_si512,
+    _mm512_sub_epi8, _mm512_test_epi8_mask, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16,
+    _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
 };
+use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
 /// Proof that the processor has what this module needs: without one, none of it can be called.
@@ -47,38 +48,82 @@ impl Avx512 {
     }
 }
 
-#[target_feature(enable = "avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-fn write(payload: &[u8], out: &mut BytesMut) {
-    let (whole, rest) = payload.as_chunks::<16>();
-    for numbers in whole {
-        write_16(load_16(numbers), u64::MAX, out);
+/// The digits of all bytes, of hundreds, of tens and of ones: 0 where a number has none.
+static DIGITS: [[[u8; 64]; 4]; 3] = [digits(100), digits(10), digits(1)];
+
+const fn digits(unit: usize) -> [[u8; 64]; 4] {
+    let mut digits = [[0; 64]; 4];
+    let mut number = if unit == 1 { 0 } else { unit };
+    while number < 256 {
+        digits[number / 64][number % 64] = b'0' + (number / unit % 10) as u8;
+        number += 1;
     }
-    if !rest.is_empty() {
-        let mut numbers = [0; 16];
-        numbers[..rest.len()].copy_from_slice(rest);
-        write_16(load_16(&numbers), u64::MAX >> (64 - 4 * rest.len()), out);
-    }
+    digits
 }
 
-/// Appends what stands at these places of the sixteen numbers' text, in which each has four: three digits and a comma.
+#[target_feature(enable = "avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+fn write(payload: &[u8], out: &mut BytesMut) {
+    // What is kept of sixteen numbers is written with all 64 bytes that it could have been.
+    out.reserve(4 * payload.len() + 64);
+    let (len, room) = (out.len(), out.spare_capacity_mut());
+    let (whole, rest) = payload.as_chunks::<64>();
+    let mut at = 0;
+    for numbers in whole {
+        at = write_64(load_64(numbers), 64, room, at);
+    }
+    if !rest.is_empty() {
+        at = write_64(load(rest), rest.len(), room, at);
+    }
+    // SAFETY: there are so many bytes of room, and all have been written: each block's behind those that were kept of the one before.
+    unsafe { out.set_len(len + at) };
+}
+
+/// Writes the text of the first `count` numbers to `room`, from `at` on, and returns where it ends.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-fn write_16(numbers: __m128i, places: u64, out: &mut BytesMut) {
-    let number = _mm512_cvtepu8_epi32(numbers);
-    // Division by a constant as multiplication and shift: right for all that can stand here.
-    let hundreds = _mm512_srli_epi16::<12>(_mm512_mullo_epi16(number, _mm512_set1_epi16(41)));
-    let below = _mm512_sub_epi16(number, _mm512_mullo_epi16(hundreds, _mm512_set1_epi16(100)));
-    let tens = _mm512_srli_epi16::<10>(_mm512_mullo_epi16(below, _mm512_set1_epi16(103)));
-    let ones = _mm512_sub_epi16(below, _mm512_mullo_epi16(tens, _mm512_set1_epi16(10)));
-    let upper = _mm512_or_si512(hundreds, _mm512_slli_epi32::<8>(tens));
-    let digits = _mm512_or_si512(upper, _mm512_slli_epi32::<16>(ones));
-    let text = _mm512_add_epi8(digits, _mm512_set1_epi32(i32::from_le_bytes(*b"000,")));
+fn write_64(numbers: __m512i, count: usize, room: &mut [MaybeUninit<u8>], at: usize) -> usize {
+    // What follows mixes vectors lane by lane: numbers in this order come out in their own.
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    let numbers = _mm512_permutexvar_epi32(order, numbers);
+    let [hundreds, tens, ones] = [0, 1, 2].map(|unit| {
+        let [a, b, c, d] = &DIGITS[unit];
+        let small = _mm512_permutex2var_epi8(load_64(a), numbers, load_64(b));
+        match _mm512_movepi8_mask(numbers) {
+            0 => small,
+            large => {
+                let digits = _mm512_permutex2var_epi8(load_64(c), numbers, load_64(d));
+                _mm512_mask_mov_epi8(small, large, digits)
+            }
+        }
+    });
+    let commas = _mm512_set1_epi8(b',' as i8);
+    let first = _mm512_unpacklo_epi8(hundreds, tens);
+    let second = _mm512_unpacklo_epi8(ones, commas);
+    let third = _mm512_unpackhi_epi8(hundreds, tens);
+    let fourth = _mm512_unpackhi_epi8(ones, commas);
+    let texts = [
+        _mm512_unpacklo_epi16(first, second),
+        _mm512_unpackhi_epi16(first, second),
+        _mm512_unpacklo_epi16(third, fourth),
+        _mm512_unpackhi_epi16(third, fourth),
+    ];
+    let mut at = at;
+    for (done, text) in (0..count).step_by(16).zip(texts) {
+        let places = u64::MAX >> (64 - 4 * (count - done).min(16));
+        at = put(text, places, room, at);
+    }
+    at
+}
 
-    // The first digit counts from 100 on, the second from 10 on, the third and the comma always.
-    let twice = _mm512_or_si512(number, _mm512_slli_epi32::<8>(number));
-    let least = _mm512_set1_epi32(i32::from_le_bytes([100, 10, 0, 0]));
-    let kept = _mm512_cmpge_epu8_mask(twice, least) & places;
-    append(_mm512_maskz_compress_epi8(kept, text), kept.count_ones(), out);
+/// Writes what stands at these places of a vector and is not 0.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+fn put(text: __m512i, places: u64, room: &mut [MaybeUninit<u8>], at: usize) -> usize {
+    let kept = _mm512_test_epi8_mask(text, text) & places;
+    let room: &mut [MaybeUninit<u8>] = &mut room[at..at + 64];
+    // SAFETY: writes 64 bytes, as many as were just found to be there, wherever they lie.
+    unsafe { _mm512_storeu_si512(room.as_mut_ptr().cast(), _mm512_maskz_compress_epi8(kept, text)) };
+    at + kept.count_ones() as usize
 }
 
 /// What the blocks read so far leave to the next: a number, and what stands about it, may begin in one and end in the other.
@@ -236,13 +281,6 @@ fn load(text: &[u8]) -> __m512i {
 fn load_64(bytes: &[u8; 64]) -> __m512i {
     // SAFETY: reads 64 bytes, wherever they lie.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "sse2")]
-fn load_16(bytes: &[u8; 16]) -> __m128i {
-    // SAFETY: reads 16 bytes, wherever they lie.
-    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 /// Appends the first `count` bytes.
