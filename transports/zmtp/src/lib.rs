@@ -54,7 +54,7 @@
 //! backpressure that publishers feel.
 //!
 //! It also means that a publisher's heartbeats are answered as often as `recv` is called, and that a frame that is
-//! kept keeps the buffer that it came in: 256 KiB, shared with its neighbours.
+//! kept keeps the buffer that it came in: 320 KiB, shared with its neighbours.
 
 mod broker;
 mod chunk;

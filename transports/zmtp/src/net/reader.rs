@@ -1,6 +1,7 @@
 use super::outlet::Outlet;
 use super::session::{End, answer};
 use super::stream::ReadHalf;
+use crate::chunk::Chunk;
 use crate::proto::{Command, Decoder, Item, Rules};
 use crate::refuse::refuse;
 use bytes::{Bytes, BytesMut};
@@ -10,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
-/// Bytes of a shared buffer. Frames are slices of it; it is used again once they are dropped.
-const BUFFER: usize = 256 << 10;
+/// Bytes of a shared buffer. Frames are slices of it; it is used again once they are dropped. As many as a chunk has, so that what a client writes at
+/// once is read and passed on at once.
+const BUFFER: usize = Chunk::BYTES;
 /// The least room for one read.
 const READ: usize = 64 << 10;
 /// An incomplete message up to this size goes back to the shared buffer for the next read; a longer one is collected in a
