@@ -103,14 +103,15 @@ impl Bundle {
     pub(crate) fn unpack(&mut self, frames: &mut Batch) {
         self.open.truncate(self.sealed);
         self.turn();
+        let mut events = self.events.iter_mut();
+        for (buffer, count) in &self.full {
+            for event in events.by_ref().take(*count) {
+                event.checksum = crc32fast::hash(&buffer[event.body.clone()]);
+            }
+        }
         let mut events = self.events.drain(..);
         for (buffer, count) in self.full.drain(..) {
-            let bytes = buffer.clone();
-            let sealed = events.by_ref().take(count).map(|event| FrameAt {
-                checksum: crc32fast::hash(&bytes[event.body.clone()]),
-                ..event
-            });
-            frames.carve(buffer, sealed);
+            frames.carve(buffer, events.by_ref().take(count));
         }
         drop(events);
         self.in_full = 0;

@@ -50,7 +50,8 @@ impl<C: Codec> Dispatcher<C> {
         }
     }
 
-    /// Reads events, whose checksums are known to be right, and calls everybody who wants them, up to the first that leaves something to wait for. How many that were.
+    /// Reads events, whose checksums are known to be right, and calls everybody who wants them, up to the first that leaves something to wait
+    /// for. How many that were.
     pub(crate) fn call(&mut self, frames: Frames<'_>) -> usize {
         let core = &*self.core;
         // As long as this is held no route can be removed without being noticed.

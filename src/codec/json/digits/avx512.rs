@@ -63,7 +63,7 @@ const fn digits(unit: usize) -> [[u8; 64]; 4] {
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
 fn write(payload: &[u8], out: &mut BytesMut) {
-    // What is kept of sixteen numbers is written with all 64 bytes that it could have been.
+    // A number takes four bytes at most; and whatever is kept of sixteen, 64 bytes are written.
     out.reserve(4 * payload.len() + 64);
     let (len, room) = (out.len(), out.spare_capacity_mut());
     let (whole, rest) = payload.as_chunks::<64>();
@@ -74,7 +74,7 @@ fn write(payload: &[u8], out: &mut BytesMut) {
     if !rest.is_empty() {
         at = write_64(load(rest), rest.len(), room, at);
     }
-    // SAFETY: there are so many bytes of room, and all have been written: each block's behind those that were kept of the one before.
+    // SAFETY: `put` has found this much room, and has written all that it counts: each call goes on where the one before has ended.
     unsafe { out.set_len(len + at) };
 }
 
