@@ -50,8 +50,7 @@ impl<C: Codec> Dispatcher<C> {
         }
     }
 
-    /// Reads events, whose checksums are known to be right, and calls everybody who wants them, up to the first that leaves something to wait
-    /// for. How many that were.
+    /// Verifies events and calls everybody who wants them, up to the first that leaves something to wait for. How many that were.
     pub(crate) fn call(&mut self, frames: Frames<'_>) -> usize {
         let core = &*self.core;
         // As long as this is held no route can be removed without being noticed.
@@ -97,7 +96,7 @@ impl Done {
     }
 }
 
-/// Reads one event and calls everybody who wants it; what takes longer is left in `pending`.
+/// Verifies one event and calls everybody who wants it; what takes longer is left in `pending`.
 fn give<C: Codec>(
     core: &Core<C>,
     buffers: &mut Buffers,
@@ -107,6 +106,9 @@ fn give<C: Codec>(
     done: &mut Done,
     frame: FrameRef<'_>,
 ) -> Result<(), Reject> {
+    if !frame.is_intact() {
+        return Err(Reject::Checksum);
+    }
     let Known { topic, routes } = directory.find(core, frame.topic()).ok_or(Reject::NotUtf8)?;
     if routes.is_empty() {
         done.unmatched += 1;
