@@ -85,16 +85,15 @@ fn write_64(numbers: __m512i, count: usize, room: &mut [MaybeUninit<u8>], at: us
     // What follows mixes vectors lane by lane: numbers in this order come out in their own.
     let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     let numbers = _mm512_permutexvar_epi32(order, numbers);
-    let [hundreds, tens, ones] = [0, 1, 2].map(|unit| {
-        let [a, b, c, d] = &DIGITS[unit];
-        let small = _mm512_permutex2var_epi8(load_64(a), numbers, load_64(b));
-        match _mm512_movepi8_mask(numbers) {
-            0 => small,
-            large => {
-                let digits = _mm512_permutex2var_epi8(load_64(c), numbers, load_64(d));
-                _mm512_mask_mov_epi8(small, large, digits)
-            }
+    // An instruction looks up in half of a table; the bytes of most payloads are text, and never in the upper one.
+    let large = _mm512_movepi8_mask(numbers);
+    let [hundreds, tens, ones] = DIGITS.each_ref().map(|[a, b, c, d]| {
+        let digits = _mm512_permutex2var_epi8(load_64(a), numbers, load_64(b));
+        if large == 0 {
+            return digits;
         }
+        let upper = _mm512_permutex2var_epi8(load_64(c), numbers, load_64(d));
+        _mm512_mask_mov_epi8(digits, large, upper)
     });
     let commas = _mm512_set1_epi8(b',' as i8);
     let first = _mm512_unpacklo_epi8(hundreds, tens);
